@@ -1,4 +1,4 @@
-"""Events: everything that the core ever learns, each in the past tense. Frozen; journalled before anyone acts on them."""
+"""Events: everything that the core ever learns, each in the past tense. Frozen; journalled before use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ChainEvent(Event, frozen=True, kw_only=True):
 
 
 class HeadSeen(ChainEvent, frozen=True, kw_only=True):
-    """A block that a quorum of nodes agrees on. `digest` commits to every transaction hash in it; `count` is how many."""
+    """A block that a quorum of nodes agrees on; `digest` commits to its `count` transaction hashes."""
 
     header: Header
     count: int = 0

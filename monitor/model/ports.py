@@ -16,11 +16,13 @@ from monitor.model.events import (
     AnyEvent,
     AuthorityProbed,
     CandidatesRehearsed,
+    LedgerComplete,
     Request,
     ResponseBroadcast,
     ResponseIncluded,
     ResponseVerified,
     Stamped,
+    WithdrawalAuthorised,
 )
 from monitor.model.incidents import Step
 from monitor.model.signals import About, Signal
@@ -130,6 +132,8 @@ class Simulator(Protocol):
         context: BlockContext,
         probes: Sequence[Probe] = (),
         code: Mapping[Address, bytes] | None = None,
+        storage: Mapping[Address, Mapping[Hash, Hash]] | None = None,
+        balances: Mapping[Address, Wei] | None = None,
         fees: Sequence[tuple[int, int]] = (),
         trace: bool = False,
         at: Hash | None = None,
@@ -139,6 +143,7 @@ class Simulator(Protocol):
         """Run `calls` in order in one block; probes are read before and after each call.
 
         `fees` gives (max_fee, max_priority_fee) by call, 0 where absent. `trace` adds frames and slot changes.
+        `code`, `storage` (single slots) and `balances` override state first; `at` is a block hash, else the head.
         Raises Unreachable past the deadline.
         """
 
@@ -201,6 +206,18 @@ class Journal(Protocol):
     async def put_blob(self, data: bytes) -> Hash: ...
 
     async def get_blob(self, digest: Hash) -> bytes | None: ...
+
+
+class LedgerReader(Protocol):
+    """One feed of authorised withdrawals."""
+
+    name: str
+
+    async def after(self, sequence: int, limit: int = 1000) -> Sequence[WithdrawalAuthorised]:
+        """Rows behind `sequence`, in order."""
+
+    async def watermark(self) -> LedgerComplete | None:
+        """The newest one whose signature verifies."""
 
 
 class Notifier(Protocol):

@@ -1,6 +1,6 @@
 """Canonical JSON: equal values give equal bytes, on every machine and in every run.
 
-Struct fields keep their declared order, dict keys and sets are sorted, bytes are base64, integers of any width are exact.
+Struct fields keep their declared order, dict keys and sets are sorted, bytes are base64, integers are exact at any width.
 The journal's hash chain and replay both rest on this.
 """
 

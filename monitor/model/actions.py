@@ -118,8 +118,9 @@ class Rehearsed(Struct, frozen=True):
 
 
 class Bid(Struct, frozen=True):
-    """Fee limits that the core allows for one response, wei per gas and in total."""
+    """Fees that the core allows for one response: where to start, and never above, wei per gas and in total."""
 
+    tip: int
     max_tip: int
     max_cost: Wei
 
@@ -141,6 +142,13 @@ class Refusal(Struct, frozen=True):
     recoverable: bool  # a person may approve it
 
 
+class Check(Struct, frozen=True):
+    """Verify one included response now."""
+
+    action_id: str
+    after_blocks: int
+
+
 class Attack(Struct, frozen=True):
     """What the lab replays: the transactions that showed the proof, on which asset, by whom."""
 
@@ -148,3 +156,4 @@ class Attack(Struct, frozen=True):
     asset: str
     attacker: Address | None
     mined: bool
+    code_overrides: tuple[tuple[Address, bytes], ...] = ()  # a transplanted attack's rewritten contracts

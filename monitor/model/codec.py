@@ -1,6 +1,6 @@
 """Canonical JSON: equal values give equal bytes, on every machine and in every run.
 
-Struct fields keep their declared order, dict keys and sets are sorted, bytes are base64, integers are exact at any width.
+Struct fields keep their declared order, dict keys and sets are sorted, bytes are base64, integers are exact.
 The journal's hash chain and replay both rest on this.
 """
 

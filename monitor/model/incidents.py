@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from monitor.model.actions import AnyAction, Attack, Clearance, Refusal
+from monitor.model.actions import AnyAction, Attack, Check, Clearance, Refusal
 from monitor.model.events import Request
 from monitor.model.signals import Signal, Subject, Threat
 from monitor.model.units import Instant, Usd
@@ -75,6 +75,9 @@ class Step(Struct, frozen=True):
     rehearse: tuple[Candidates, ...] = ()
     clear: tuple[Clearance, ...] = ()
     refuse: tuple[Refusal, ...] = ()
+    verify: tuple[Check, ...] = ()
+    resend: tuple[str, ...] = ()  # action ids whose journalled bytes go out again
+    bump: tuple[Clearance, ...] = ()  # sent and not included: same nonce, higher fee
     notify: tuple[AnyAction, ...] = ()
     faults: tuple[str, ...] = ()
 

@@ -42,6 +42,7 @@ class Fact(Struct, frozen=True):
     mined: bool = False
     block_hash: Hash | None = None
     held_at: int = 0
+    code_overrides: tuple[tuple[Address, bytes], ...] = ()  # where the attack is a transplant
 
 
 class Signal(Struct, frozen=True):

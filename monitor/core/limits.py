@@ -41,7 +41,7 @@ class Acts(Struct):
 
 def cooldown_s(n: int, rule: ClassRule) -> int:
     """Seconds after the (n+1)-th act of a row: min(300·2ⁿ, 21600) as shipped."""
-    return min(rule.cooldown_s * 2 ** min(n, 40), rule.cooldown_max_s)
+    return min(rule.cooldown_s << min(n, 40), rule.cooldown_max_s)
 
 
 def schmitt(was_on: bool, p: float, *, on: float, off: float) -> bool:

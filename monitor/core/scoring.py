@@ -1,7 +1,7 @@
 """From signals to a probability: log-odds that add up, so that every decision prints as a list of terms.
 
-The rules and their reasons are docs/decide.md (groups, caps, decay, what a proof outweighs). Nothing here knows an asset,
-a chain or a clock: signals and their ages come in, an Assessment goes out.
+The rules and their reasons are docs/decide.md (groups, caps, decay, what a proof outweighs). Nothing here knows an
+asset, a chain or a clock: signals and their ages come in, an Assessment goes out.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def act_threshold(*, cost_wrong: float, cost_act: float, effective: float, loss:
 def assess(
     subject: Subject, threat: Threat, signals: Sequence[Aged], *, policy: Policy, precursor: bool = False
 ) -> Assessment:
-    """Judge one hypothesis. Order of `signals` does not matter; positive evidence never lowers p."""
+    """Judge one hypothesis. Order of `signals` does not matter; positive evidence of a new group never lowers p."""
     prior = _prior(signals, policy=policy, precursor=precursor)
     weights = [_capped(aged, policy) for aged in signals]
     group_of = _groups([aged.signal for aged in signals])

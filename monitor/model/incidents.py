@@ -76,8 +76,7 @@ class Step(Struct, frozen=True):
     clear: tuple[Clearance, ...] = ()
     refuse: tuple[Refusal, ...] = ()
     verify: tuple[Check, ...] = ()
-    resend: tuple[str, ...] = ()  # action ids whose journalled bytes go out again
-    bump: tuple[Clearance, ...] = ()  # sent and not included: same nonce, higher fee
+    chase: tuple[Clearance, ...] = ()  # sent and not seen in a block: look for it, send again, raise the fee
     notify: tuple[AnyAction, ...] = ()
     faults: tuple[str, ...] = ()
 

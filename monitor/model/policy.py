@@ -22,6 +22,15 @@ class ClassRule(Struct, frozen=True):
     cooldown_max_s: int
 
 
+class ChainRule(Struct, frozen=True):
+    """What the core must know of a chain."""
+
+    chain_id: int
+    name: str
+    slot_s: int = 12
+    quorum: int = 2  # 1 caps automatic action at `single_node_max_class`
+
+
 class Policy(Struct, frozen=True):
     name: str = "default"
     prior_asset: float = 1e-4

@@ -19,8 +19,8 @@ contract Violator {
     }
 }
 
-/// @notice The attack on a Market, with its means from a FlashLender that holds three times the market's cash: 30 units go in, 38.9
-/// come out as in Euler's DAI market, and the unit is chosen so that the 8.9 are about 89 % of the market's cash.
+/// @notice The attack on a Market, with its means from a FlashLender that holds three times the market's cash: 30 units go in, 39.3
+/// come out (38.9 in Euler's DAI market), and the unit is chosen so that the 9.3 are 93 % of the market's cash.
 /// Keeps the loot at its own address. On a paused market it reverts with EnforcedPause().
 abstract contract MarketAttack is IFlashBorrower {
     FlashLender public immutable LENDER;

@@ -30,6 +30,9 @@ class Transaction(Struct, frozen=True):
     data: bytes = b""
     kind: int = 2  # EIP-2718 type
     authorizations: tuple[Authorization, ...] = ()
+    access_gas: int = 0  # intrinsic gas of its access list (EIP-2930)
+    blobs: int = 0  # EIP-4844
+    max_blob_fee: int = 0  # wei per blob gas
 
 
 class Log(Struct, frozen=True):

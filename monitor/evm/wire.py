@@ -1,0 +1,343 @@
+"""JSON-RPC bodies as they come off the socket, and what they become.
+
+`decode` turns bytes into Structs whose fields are still hexadecimal text: a million transactions a second. Only what
+touches the watch index is then converted to the nouns of monitor.model. Everything here is hostile until converted:
+sizes, depths and widths are bounded and every fault is Undecodable.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct, field
+
+from monitor.evm import hexes
+from monitor.evm.transactions import Signature, recover_authority
+from monitor.model.chain import Authorization, CallFrame, Header, Log, SlotChange, Transaction
+from monitor.model.errors import Undecodable
+from monitor.model.units import NO_HASH, Address, Hash, Wei
+
+T = TypeVar("T")
+
+MAX_MESSAGE: Final = 32 << 20  # bytes
+MAX_FRAMES: Final = 4096
+MAX_FRAME_DATA: Final = 4096
+MAX_AUTHORIZATIONS: Final = 1024
+_ABSENT: Final = Raw(b"")
+
+Short = Annotated[str, Meta(max_length=66)]  # a quantity, an address or a hash
+Topics = Annotated[list[Short], Meta(max_length=4)]
+
+
+class WireTransaction(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    """A transaction of any type, types that we do not know included."""
+
+    hash: Short
+    sender: Short = field(name="from")
+    to: Short | None = None
+    nonce: Short | None = None
+    value: Short | None = None
+    gas: Short | None = None
+    input: str = "0x"
+    type: Short | None = None
+    gas_price: Short | None = None
+    max_fee_per_gas: Short | None = None
+    max_priority_fee_per_gas: Short | None = None
+    max_fee_per_blob_gas: Short | None = None
+    access_list: Raw = _ABSENT
+    authorization_list: Raw = _ABSENT
+    blob_versioned_hashes: Raw = _ABSENT
+
+
+class WireHeader(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    """A header; nodes send null for hash and number of a pending one, which does not convert."""
+
+    number: Short | None = None
+    hash: Short | None = None
+    parent_hash: Short
+    timestamp: Short
+    gas_limit: Short
+    gas_used: Short
+    miner: Short = "0x" + "00" * 20
+    mix_hash: Short | None = None
+    base_fee_per_gas: Short | None = None
+
+
+class WireBlock(WireHeader, frozen=True, kw_only=True, gc=False, rename="camel"):
+    """A block with whole transactions."""
+
+    transactions: list[WireTransaction] = []
+
+
+class WireBlockHashes(WireHeader, frozen=True, kw_only=True, gc=False, rename="camel"):
+    """A block with the hashes of its transactions."""
+
+    transactions: list[Short] = []
+
+
+class WireLog(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    address: Short
+    topics: Topics = []
+    data: str = "0x"
+    log_index: Short | None = None
+    block_number: Short | None = None
+    block_hash: Short | None = None
+    transaction_hash: Short | None = None
+    removed: bool = False
+
+
+class WireReceipt(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    transaction_hash: Short
+    gas_used: Short
+    logs: list[WireLog] = []
+    status: Short | None = None
+    effective_gas_price: Short | None = None
+    block_number: Short | None = None
+    block_hash: Short | None = None
+    transaction_index: Short | None = None
+    contract_address: Short | None = None
+
+
+class WireCall(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    """One frame of callTracer with those below it."""
+
+    type: Short = "CALL"
+    sender: Short = field(name="from")
+    to: Short | None = None
+    value: Short | None = None
+    input: str = "0x"
+    error: str | None = None
+    gas_used: Short | None = None
+    calls: list[WireCall] = []
+
+
+class WireAccount(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    balance: Short | None = None
+    nonce: int | Short | None = None
+    code: str | None = None
+    storage: dict[Short, Short] = {}
+
+
+class WireDiff(Struct, frozen=True, kw_only=True, gc=False):
+    """prestateTracer in diff mode."""
+
+    pre: dict[Short, WireAccount] = {}
+    post: dict[Short, WireAccount] = {}
+
+
+class WireError(Struct, frozen=True, kw_only=True, gc=False):
+    code: int = 0
+    message: str = ""
+    data: Raw = _ABSENT
+
+
+class WireSimulatedCall(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    status: Short = "0x0"
+    return_data: str = "0x"
+    gas_used: Short = "0x0"
+    logs: list[WireLog] = []
+    error: WireError | None = None
+
+
+class WireSimulatedBlock(WireHeader, frozen=True, kw_only=True, gc=False, rename="camel"):
+    """One block of eth_simulateV1's answer."""
+
+    calls: list[WireSimulatedCall] = []
+
+
+class WireParams(Struct, frozen=True, gc=False):
+    """What a subscription delivers."""
+
+    subscription: str
+    result: Raw
+
+
+class WireMessage(Struct, frozen=True, kw_only=True, gc=False):
+    """The envelope: an answer (id, result or error) or a notice (method, params). Decode `result` with its own type."""
+
+    id: int | str | None = None
+    result: Raw = _ABSENT
+    error: WireError | None = None
+    method: str = ""
+    params: WireParams | None = None
+
+
+class _WireAccess(Struct, frozen=True, gc=False, rename="camel"):
+    storage_keys: list[Short] | None = None
+
+
+class _WireAuthorization(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    chain_id: Short
+    address: Short
+    nonce: Short
+    r: Short
+    s: Short
+    y_parity: Short | None = None
+    v: Short | None = None
+
+
+class Receipt(Struct, frozen=True):
+    """A receipt; `ok` is also true where the chain had no status yet (before Byzantium)."""
+
+    transaction: Hash
+    ok: bool
+    gas_used: int
+    effective_gas_price: int
+    block_number: int
+    block_hash: Hash
+    index: int
+    logs: tuple[Log, ...]
+    contract: Address | None = None
+
+
+@lru_cache(maxsize=64)
+def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """The typed decoder of `kind`, made once."""
+    return msgspec.json.Decoder(kind)
+
+
+def decode(data: bytes | Raw, kind: type[T], *, max_bytes: int = MAX_MESSAGE) -> T:
+    """The `kind` that these bytes hold. Raises Undecodable; unknown fields are skipped."""
+    if memoryview(data).nbytes > max_bytes:
+        raise Undecodable(f"message of {memoryview(data).nbytes} bytes; at most {max_bytes}")
+    try:
+        value: T = decoder(kind).decode(data)  # type: ignore[arg-type]  # a type is hashable
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise Undecodable(f"not a {getattr(kind, '__name__', kind)}: {error}") from error
+    return value
+
+
+def header(wire: WireHeader) -> Header:
+    """Raises Undecodable, also for a pending header without hash or number."""
+    if wire.hash is None or wire.number is None:
+        raise Undecodable("a header without hash or number: the node sent a pending one")
+    return Header(
+        number=hexes.quantity(wire.number, 64),
+        hash=hexes.hash32(wire.hash),
+        parent=hexes.hash32(wire.parent_hash),
+        timestamp=hexes.quantity(wire.timestamp, 64),
+        base_fee=hexes.optional(wire.base_fee_per_gas),
+        gas_limit=hexes.quantity(wire.gas_limit, 64),
+        gas_used=hexes.quantity(wire.gas_used, 64),
+        coinbase=hexes.address(wire.miner),
+        prev_randao=hexes.hash32(wire.mix_hash) if wire.mix_hash else NO_HASH,
+    )
+
+
+def transaction(wire: WireTransaction) -> Transaction:
+    """The model's transaction. Types that we do not know keep what they share with the others. Raises Undecodable."""
+    price = hexes.optional(wire.gas_price)
+    max_fee = hexes.quantity(wire.max_fee_per_gas) if wire.max_fee_per_gas is not None else price
+    tip = wire.max_priority_fee_per_gas
+    return Transaction(
+        hash=hexes.hash32(wire.hash),
+        sender=hexes.address(wire.sender),
+        to=hexes.address(wire.to) if wire.to else None,
+        nonce=hexes.optional(wire.nonce, 64),
+        value=Wei(hexes.optional(wire.value)),
+        gas=hexes.optional(wire.gas, 64),
+        max_fee=max_fee,
+        max_priority_fee=hexes.quantity(tip) if tip is not None else max_fee,
+        data=hexes.octets(wire.input),
+        kind=hexes.optional(wire.type, 8),
+        authorizations=authorizations(wire),
+        access_gas=_access_gas(wire.access_list),
+        blobs=len(_listed(wire.blob_versioned_hashes, list[Short])),
+        max_blob_fee=hexes.optional(wire.max_fee_per_blob_gas),
+    )
+
+
+def authorizations(wire: WireTransaction) -> tuple[Authorization, ...]:
+    """The EIP-7702 tuples with recovered authorities: 60 µs each, so ask only for type 4. Raises Undecodable."""
+    listed = _listed(wire.authorization_list, list[_WireAuthorization])
+    if len(listed) > MAX_AUTHORIZATIONS:
+        raise Undecodable(f"{len(listed)} authorizations in one transaction; at most {MAX_AUTHORIZATIONS}")
+    return tuple(_authorization(entry) for entry in listed)
+
+
+def log(wire: WireLog) -> Log:
+    """Raises Undecodable."""
+    return Log(
+        address=hexes.address(wire.address),
+        topics=tuple(hexes.hash32(topic) for topic in wire.topics),
+        data=hexes.octets(wire.data),
+        index=hexes.optional(wire.log_index, 64),
+    )
+
+
+def receipt(wire: WireReceipt) -> Receipt:
+    """Raises Undecodable."""
+    return Receipt(
+        transaction=hexes.hash32(wire.transaction_hash),
+        ok=wire.status is None or hexes.quantity(wire.status) != 0,
+        gas_used=hexes.quantity(wire.gas_used, 64),
+        effective_gas_price=hexes.optional(wire.effective_gas_price),
+        block_number=hexes.optional(wire.block_number, 64),
+        block_hash=hexes.hash32(wire.block_hash) if wire.block_hash else NO_HASH,
+        index=hexes.optional(wire.transaction_index, 64),
+        logs=tuple(log(entry) for entry in wire.logs),
+        contract=hexes.address(wire.contract_address) if wire.contract_address else None,
+    )
+
+
+def frames(tree: WireCall, *, max_frames: int = MAX_FRAMES) -> tuple[CallFrame, ...]:
+    """The call tree in the order of entry. Exactly `max_frames` of them means that there may have been more."""
+    found: list[CallFrame] = []
+    waiting = [(tree, 0)]
+    while waiting and len(found) < max_frames:
+        call, depth = waiting.pop()
+        found.append(frame(call, depth))
+        waiting.extend((inner, depth + 1) for inner in reversed(call.calls))
+    return tuple(found)
+
+
+def frame(call: WireCall, depth: int) -> CallFrame:
+    """One frame alone. Raises Undecodable."""
+    return CallFrame(
+        depth=depth,
+        kind=call.type,
+        sender=hexes.address(call.sender),
+        to=hexes.address(call.to) if call.to else None,
+        value=Wei(hexes.optional(call.value)),
+        data=hexes.octets(call.input[: 2 + 2 * MAX_FRAME_DATA]),
+        error=(call.error or "")[:200],
+    )
+
+
+def slot_changes(diff: WireDiff) -> tuple[SlotChange, ...]:
+    """Changed slots by address and slot. Diff mode leaves zeroed slots out of `post`, and fresh ones out of `pre`."""
+    changes: list[SlotChange] = []
+    for holder in sorted(diff.pre.keys() | diff.post.keys()):
+        before, after = _slots(diff.pre.get(holder)), _slots(diff.post.get(holder))
+        changes.extend(
+            SlotChange(hexes.address(holder), slot, before.get(slot, NO_HASH), after.get(slot, NO_HASH))
+            for slot in sorted(before.keys() | after.keys())
+        )
+    return tuple(change for change in changes if change.before != change.after)
+
+
+def _slots(account: WireAccount | None) -> dict[Hash, Hash]:
+    if account is None:
+        return {}
+    return {hexes.word(slot): hexes.word(value) for slot, value in account.storage.items()}
+
+
+def _listed(raw: Raw, kind: type[list[T]]) -> list[T]:
+    if raw == _ABSENT or bytes(raw) == b"null":
+        return []
+    return decode(raw, kind)
+
+
+def _access_gas(raw: Raw) -> int:
+    """Intrinsic gas of an access list (EIP-2930)."""
+    return sum(2400 + 1900 * len(entry.storage_keys or ()) for entry in _listed(raw, list[_WireAccess]))
+
+
+def _authorization(wire: _WireAuthorization) -> Authorization:
+    chain_id, nonce = hexes.quantity(wire.chain_id), hexes.quantity(wire.nonce, 64)
+    delegate = hexes.address(wire.address)
+    parity = hexes.optional(wire.y_parity if wire.y_parity is not None else wire.v)
+    signature = Signature(hexes.quantity(wire.r), hexes.quantity(wire.s), parity)
+    return Authorization(chain_id, delegate, nonce, recover_authority(chain_id, delegate, nonce, signature=signature))

@@ -42,7 +42,7 @@ class CoreContext:
     assets: Assets
     labels: Labels
     prices: StatePrices
-    now: Instant = Instant(0)
+    now: Instant
 
     def head(self, chain_id: ChainId) -> Header | None:
         known = self.state.heads.get(chain_id)

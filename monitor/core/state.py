@@ -25,6 +25,7 @@ Stage = Literal[
     "included",
     "verified",
     "withheld",  # the mode does not send (shadow, propose)
+    "lapsed",  # its pause ran out
     "failed",
 ]
 LIVE_STAGES = ("rehearsing", "waiting", "cleared", "signed", "sent", "included", "verified", "withheld")

@@ -241,6 +241,7 @@ class ResponseIncluded(ChainEvent, frozen=True, kw_only=True):
     ok: bool
     gas_used: int
     cost: Wei
+    timestamp: int = 0  # of the block, seconds
 
 
 class ResponseDropped(ChainEvent, frozen=True, kw_only=True):

@@ -65,10 +65,18 @@ class Prices(Protocol):
 class Context(Protocol):
     """What a detector may read besides the event: pure views, equal in live and in replay."""
 
-    now: Instant  # seen_at of the event
-    assets: Assets
-    prices: Prices
-    labels: Labels
+    @property
+    def now(self) -> Instant:
+        """seen_at of the event."""
+
+    @property
+    def assets(self) -> Assets: ...
+
+    @property
+    def prices(self) -> Prices: ...
+
+    @property
+    def labels(self) -> Labels: ...
 
     def head(self, chain_id: ChainId) -> Header | None: ...
 

@@ -1,0 +1,154 @@
+"""What became of a response: stages, verification at +1, +3 and +12 blocks, the chase after one that is not included,
+and the pause that must not lapse while the attack still pays.
+"""
+
+from __future__ import annotations
+
+from monitor.core.state import ActionRecord, CoreState
+from monitor.model.actions import Check, Clearance, ExtendPause, Pause
+from monitor.model.chain import Header
+from monitor.model.events import (
+    ActionFailed,
+    AnyEvent,
+    ResponseBroadcast,
+    ResponseDropped,
+    ResponseIncluded,
+    ResponseSigned,
+    ResponseVerified,
+)
+
+CHECK_AFTER = (1, 3, 12)
+MOST_CHASES = 10
+WITHHELD = ("shadow", "propose")
+
+
+def note(state: CoreState, event: AnyEvent) -> ActionRecord | None:
+    """Move one action along its stages; the record that changed, if any."""
+    action_id = getattr(event, "action_id", "")
+    record = state.actions.get(action_id)
+    if record is None:
+        return None
+    match event:
+        case ResponseSigned():
+            record.stage = "signed"
+        case ResponseBroadcast(accepted_by=accepted, refused_by=refused):
+            _note_broadcast(record, accepted=accepted, refused=refused)
+        case ResponseIncluded():
+            _note_included(state, record, event)
+        case ResponseDropped():
+            record.stage, record.included_block = "sent", 0
+        case ResponseVerified():
+            _note_verified(state, record, event)
+        case ActionFailed(stage=stage, why=why):
+            record.stage, record.gate, record.reason = "refused", stage, why
+            record.tries += 1
+        case _:
+            return None
+    return record
+
+
+def due_checks(state: CoreState, chain_id: int, head: Header) -> list[Check]:
+    """Verifications that this head makes due, and one for each pause that is about to lapse."""
+    due = []
+    for record in state.actions.values():
+        if record.chain_id != chain_id or record.stage not in ("included", "verified"):
+            continue
+        blocks = head.number - record.included_block
+        newest = max((k for k in CHECK_AFTER if k <= blocks), default=0)
+        wanted = [k for k in (newest,) if k and k not in record.checks]
+        if not wanted and _lapsing(record, head) and blocks not in record.checks:
+            wanted = [blocks]
+        if wanted:
+            record.checks.append(wanted[0])
+            due.append(Check(record.action.id, wanted[0]))
+    return due
+
+
+def due_chases(state: CoreState, chain_id: int) -> list[Clearance]:
+    """Responses that were sent and that no block has shown yet: look, send again, raise the fee."""
+    due = []
+    for record in state.actions.values():
+        if record.chain_id != chain_id or record.stage not in ("signed", "sent") or record.clearance is None:
+            continue
+        if record.chased < MOST_CHASES:
+            record.chased += 1
+            due.append(record.clearance)
+    return due
+
+
+def lapse(state: CoreState, chain_id: int, head: Header) -> None:
+    """Pauses that ran out on chain are over: the same attack calls for a new one."""
+    for record in state.actions.values():
+        over = 0 < record.lapses_at_s < head.timestamp
+        if over and record.chain_id == chain_id and record.stage in ("included", "verified"):
+            record.stage = "lapsed"
+
+
+def wants_extension(state: CoreState, record: ActionRecord, head: Header) -> bool:
+    """Whether a pause is near its end, its attack still pays, and no extension is under way."""
+    if not isinstance(record.action, Pause) or record.attack_pays_usd <= 0 or not _lapsing(record, head):
+        return False
+    stem = f"{record.action.id}/extend/"
+    under_way = ("rehearsing", "waiting", "cleared", "signed", "sent")
+    return not any(a.startswith(stem) and r.stage in under_way for a, r in state.actions.items())
+
+
+def carry_over(before: CoreState, after: CoreState, *, chain_id: int, number: int) -> None:
+    """After a reorg: what was cleared or sent stays so, with its incident; what the lost block held goes out again."""
+    after.acts, after.suspended, after.armed = before.acts, before.suspended, before.armed
+    for action_id, record in before.actions.items():
+        if record.stage not in ("cleared", "signed", "sent", "included", "verified", "withheld"):
+            continue
+        if record.chain_id == chain_id and record.included_block >= number:
+            record.stage, record.included_block, record.lapses_at_s, record.chased = "sent", 0, 0, 0
+            record.checks.clear()
+        after.actions[action_id] = record
+        incident = before.incidents.get(record.action.incident)
+        if incident is not None and incident.id not in after.incidents:
+            after.incidents[incident.id] = incident
+            if incident.stage == "contained":
+                incident.stage = "responding"
+
+
+def _lapsing(record: ActionRecord, head: Header) -> bool:
+    if not record.lapses_at_s or not isinstance(record.action, Pause):
+        return False
+    margin_s = max(record.action.duration_s // 4, 60)
+    return record.lapses_at_s - margin_s <= head.timestamp <= record.lapses_at_s
+
+
+def _note_broadcast(record: ActionRecord, *, accepted: tuple[str, ...], refused: tuple[str, ...]) -> None:
+    if accepted:
+        record.stage = "sent"
+    elif refused and refused[0] in WITHHELD:
+        record.stage, record.gate, record.reason = "withheld", "mode", refused[0]
+    # else: nobody took it; it stays signed, and the next head chases it
+
+
+def _note_included(state: CoreState, record: ActionRecord, event: ResponseIncluded) -> None:
+    if not event.ok:
+        record.stage, record.gate, record.reason = "failed", "chain", "the response reverted on chain"
+        return
+    if record.stage in ("included", "verified") and record.included_block == event.block_number:
+        return
+    head = state.heads.get(record.chain_id)
+    timestamp = event.timestamp or (head.header.timestamp if head else 0)
+    record.stage, record.included_block, record.included_at_s = "included", event.block_number, timestamp
+    record.checks.clear()
+    match record.action:
+        case Pause(duration_s=duration_s):
+            record.lapses_at_s = timestamp + duration_s
+        case ExtendPause(id=action_id, duration_s=duration_s):
+            paused = state.actions.get(action_id.rsplit("/extend/", 1)[0])
+            if paused is not None:
+                paused.lapses_at_s = timestamp + duration_s
+        case _:
+            return
+
+
+def _note_verified(state: CoreState, record: ActionRecord, event: ResponseVerified) -> None:
+    record.attack_pays_usd = event.attack_pays_usd
+    if event.holds == "holds":
+        record.stage = "verified"
+    elif event.holds == "fails":
+        record.stage, record.gate, record.reason = "failed", "verification", event.why

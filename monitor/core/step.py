@@ -1,0 +1,294 @@
+"""The pure core: one event in, one Step out. The same journal gives the same steps, byte for byte.
+
+It never reads a clock, a socket or a random number: time comes stamped on events. A reorg restores the newest snapshot
+before the lost block and runs the remembered events again without those of the orphans; what was sent stays sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from monitor.core import deciding, detecting, evidence, incidents, planning, responses
+from monitor.core.context import CoreContext, StatePrices, price_key
+from monitor.core.deciding import Conclusions
+from monitor.core.detecting import Found
+from monitor.core.gates import Bench
+from monitor.core.health import note_health
+from monitor.core.state import ActionRecord, ChainHead, CoreState, Snapshot
+from monitor.model.actions import Check, Clearance
+from monitor.model.chain import Header
+from monitor.model.codec import decode
+from monitor.model.events import (
+    ActionApproved,
+    ActionRejected,
+    AnyEvent,
+    Armed,
+    AuthorityProbed,
+    BlockOrphaned,
+    CandidatesRehearsed,
+    Disarmed,
+    HeadSeen,
+    HealthSeen,
+    PriceSeen,
+    RequestFailed,
+    ResponseVerified,
+    SimulationDone,
+    Stamped,
+    Tick,
+)
+from monitor.model.incidents import Step
+from monitor.model.policy import ChainRule, Policy
+from monitor.model.ports import Assets, Detector, Labels
+from monitor.model.units import MINUTE, SECOND, Hash
+
+RING = 64  # snapshots, one a head
+MOST_REMEMBERED = 200_000  # events since the oldest snapshot in the ring
+_state_encoder = msgspec.json.Encoder()  # keeps dict order, which iteration rests on
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A snapshot taken right before a head was applied."""
+
+    chain_id: int
+    number: int
+    seq: int
+    data: bytes
+
+
+class Core:
+    """State, detectors and policy. `step` is the only way in."""
+
+    def __init__(
+        self,
+        *,
+        detectors: Sequence[Detector],
+        assets: Assets,
+        labels: Labels,
+        policy: Policy,
+        chains: Sequence[ChainRule],
+    ) -> None:
+        self.detectors = tuple(detectors)
+        self._watchers = detecting.by_event(detectors)
+        self._policy = policy
+        self._chains = {chain.chain_id: chain for chain in chains}
+        self._assets, self._labels = assets, labels
+        self._ring: deque[_Kept] = deque(maxlen=RING)
+        self._recent: deque[Stamped] = deque(maxlen=MOST_REMEMBERED)
+        self._adopt(CoreState())
+
+    @property
+    def state(self) -> CoreState:
+        """Read-only to everybody but the core."""
+        return self._state
+
+    def step(self, stamped: Stamped) -> Step:
+        """Apply one event. Never raises for what the event holds."""
+        event = stamped.event
+        if isinstance(event, BlockOrphaned):
+            self._rewind(event)
+        elif isinstance(event, HeadSeen):
+            self._remember(stamped, event)
+        self._recent.append(stamped)
+        return self._apply(stamped)
+
+    def snapshot(self) -> bytes:
+        """Everything that the next step depends on, as bytes; `restore` of them continues exactly here."""
+        states = {d.about.id: _state_encoder.encode(d.state) for d in self.detectors if d.state is not None}
+        return _state_encoder.encode(Snapshot(self._state, states))
+
+    def restore(self, data: bytes) -> None:
+        """Continue from a snapshot. Raises Undecodable."""
+        snapshot = decode(data, Snapshot)
+        self._adopt(snapshot.core)
+        for detector in self.detectors:
+            if detector.state is not None and detector.about.id in snapshot.detectors:
+                detector.state = decode(snapshot.detectors[detector.about.id], type(detector.state))
+
+    def unfinished(self) -> tuple[ActionRecord, ...]:
+        """Responses that a restart must take up again: asked of the lab, cleared, signed or sent, and not included."""
+        stages = ("rehearsing", "cleared", "signed", "sent")
+        return tuple(r for r in self._state.actions.values() if r.stage in stages)
+
+    def _adopt(self, state: CoreState) -> None:
+        self._state = state
+        prices = StatePrices(state)
+        self.context = CoreContext(state, self._assets, self._labels, prices, state.now)
+        self._bench = Bench(state, self.context, self._policy, self._chains)
+
+    def _apply(self, stamped: Stamped) -> Step:
+        state, event = self._state, stamped.event
+        state.seq, state.now = stamped.seq, max(state.now, stamped.seen_at)
+        self.context.now = state.now
+        evidence.retract_pending(state, event)
+        out = Conclusions()
+        self._note(event, out)
+        found = self._ask(stamped)
+        deciding.weigh(self._bench, found.signals, event, out)
+        fresh = self._fresh(found)
+        for incident_id in list(out.touched) or self._retry(event):
+            deciding.propose(self._bench, state.incidents[incident_id], out)
+        for incident_id in out.touched:
+            deciding.announce(self._bench, state.incidents[incident_id], out)
+        checks, chases = self._due(event, out)
+        return Step(
+            seq=stamped.seq,
+            signals=tuple(found.signals),
+            requests=tuple(fresh),
+            assessments=tuple(out.assessments),
+            incidents=tuple(incidents.shown(state, state.incidents[i]) for i in out.touched),
+            rehearse=tuple(out.rehearse),
+            clear=tuple(out.clear),
+            refuse=tuple(out.refuse),
+            verify=tuple(checks),
+            chase=tuple(chases),
+            notify=tuple(out.notify),
+            faults=tuple(found.faults),
+        )
+
+    def _ask(self, stamped: Stamped) -> Found:
+        watchers = self._watchers.get(type(stamped.event).__name__, ())
+        return detecting.inspect(watchers, stamped, self.context, self._state) if watchers else Found()
+
+    def _fresh(self, found: Found) -> list[Any]:
+        fresh = [r for r in found.requests if r.key not in self._state.asked]
+        for request in fresh:
+            self._state.asked[request.key] = self._state.now
+        return fresh
+
+    def _note(self, event: AnyEvent, out: Conclusions) -> None:  # noqa: C901 - one flat table of event kinds
+        state = self._state
+        match event:
+            case HeadSeen(chain_id=chain_id, header=header, finalised=finalised):
+                known = state.heads.get(chain_id)
+                kept = max(finalised, known.finalised if known else 0)
+                state.heads[chain_id] = ChainHead(header, kept)
+                self._reassess(evidence.expire(state, chain_id=chain_id, block_number=header.number), out)
+                responses.lapse(state, chain_id, header)
+            case PriceSeen():
+                state.prices[price_key(event.chain_id, event.token)] = event
+            case HealthSeen():
+                note_health(state, event)
+            case AuthorityProbed():
+                state.authority[f"{event.asset}:{event.kind}"] = event
+            case SimulationDone(key=key) | RequestFailed(key=key):
+                state.asked.pop(key, None)
+                self._touch_responding(out)
+            case Disarmed():
+                state.armed = False
+            case Armed():
+                state.armed = True
+            case CandidatesRehearsed():
+                deciding.resolve(self._bench, event, out)
+            case ActionApproved() | ActionRejected():
+                self._judged_by_person(event, out)
+            case Tick():
+                self._tidy()
+            case _:
+                self._note_response(event, out)
+
+    def _note_response(self, event: AnyEvent, out: Conclusions) -> None:
+        record = responses.note(self._state, event)
+        if record is None:
+            return
+        incident = self._state.incidents.get(record.action.incident)
+        if incident is None:
+            return
+        out.touch(incident)
+        if isinstance(event, ResponseVerified):
+            if event.holds == "holds" and record.stage == "verified":
+                incident.stage = "contained"
+            head = self._state.heads.get(record.chain_id)
+            if head is not None and responses.wants_extension(self._state, record, head.header):
+                deciding.extend(self._bench, record, out)
+
+    def _judged_by_person(self, event: ActionApproved | ActionRejected, out: Conclusions) -> None:
+        record = self._state.actions.get(event.action_id)
+        if record is None or record.stage != "waiting":
+            return
+        incident = self._state.incidents[record.action.incident]
+        out.touch(incident)
+        if isinstance(event, ActionRejected):
+            record.stage, record.gate, record.reason = "refused", "person", f"{event.by}: {event.reason}"
+            record.tries = planning.MOST_TRIES
+            return
+        record.approved_by, record.stage = event.by, "refused"  # proposed anew at this head, past the autonomy gate
+
+    def _reassess(self, keys: Sequence[str], out: Conclusions) -> None:
+        for key in keys:
+            hypothesis = self._state.hypotheses.get(key)
+            if hypothesis is not None:
+                out.assessments.append(evidence.judge(self._state, hypothesis, self._policy))
+
+    def _touch_responding(self, out: Conclusions) -> None:
+        for incident in self._state.incidents.values():
+            if incident.stage in ("open", "responding"):
+                out.touch(incident)
+
+    def _retry(self, event: AnyEvent) -> list[str]:
+        """At each head and tick, incidents that are still responding propose again what a gate refused."""
+        if not isinstance(event, HeadSeen | Tick):
+            return []
+        return [i.id for i in self._state.incidents.values() if i.stage == "responding"]
+
+    def _due(self, event: AnyEvent, out: Conclusions) -> tuple[list[Check], list[Clearance]]:
+        if not isinstance(event, HeadSeen):
+            return [], []
+        header: Header = event.header
+        checks = responses.due_checks(self._state, event.chain_id, header)
+        return checks, responses.due_chases(self._state, event.chain_id)
+
+    def _tidy(self) -> None:
+        """Once a second: waiting actions expire, silent requests are given up, old incidents close."""
+        state, now = self._state, self._state.now
+        for key in [k for k, at in state.asked.items() if now - at > MINUTE]:
+            del state.asked[key]
+        for record in state.actions.values():
+            if record.stage == "waiting" and now - record.at > self._policy.approval_s * SECOND:
+                record.stage, record.gate, record.reason = "refused", "approval", "nobody decided in time"
+                record.tries = planning.MOST_TRIES
+        for incident in state.incidents.values():
+            quiet = now - incident.last_evidence_at > self._policy.dwell_s * SECOND
+            busy = any(state.actions[a].stage in ("cleared", "signed", "sent", "included") for a in incident.actions)
+            if incident.stage != "closed" and quiet and not busy:
+                incident.stage = "closed"
+                for key in incident.hypotheses:
+                    state.hypotheses.pop(key, None)
+
+    def _remember(self, stamped: Stamped, event: HeadSeen) -> None:
+        if len(self._ring) == RING:
+            oldest = self._ring[1].seq
+            while self._recent and self._recent[0].seq < oldest:
+                self._recent.popleft()
+        self._ring.append(_Kept(event.chain_id, event.header.number, stamped.seq, self.snapshot()))
+
+    def _rewind(self, event: BlockOrphaned) -> None:
+        """Back to before the lost block, then again everything that does not belong to it."""
+        while self._ring and not (self._ring[-1].chain_id == event.chain_id and self._ring[-1].number <= event.number):
+            if not any(k.chain_id == event.chain_id and k.number <= event.number for k in self._ring):
+                return
+            self._ring.pop()
+        if not self._ring:
+            return
+        kept = self._ring.pop()
+        before = self._state
+        again = [s for s in self._recent if s.seq >= kept.seq and not _of_block(s.event, event.hash)]
+        self._recent = deque((s for s in self._recent if s.seq < kept.seq), maxlen=MOST_REMEMBERED)
+        self.restore(kept.data)
+        for stamped in again:
+            if isinstance(stamped.event, HeadSeen):
+                self._remember(stamped, stamped.event)
+            self._recent.append(stamped)
+            self._apply(stamped)
+        responses.carry_over(before, self._state, chain_id=event.chain_id, number=event.number)
+
+
+def _of_block(event: AnyEvent, block_hash: Hash) -> bool:
+    if isinstance(event, HeadSeen):
+        return event.header.hash == block_hash
+    return getattr(event, "block_hash", None) == block_hash

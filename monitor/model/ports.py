@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from monitor.model.actions import Action, AnyAction, Attack, Bid, Notify, Plan, Rehearsed
+from monitor.model.actions import Action, AnyAction, Attack, Bid, Notify, Plan, Rehearsal, Rehearsed
 from monitor.model.assets import Asset, Token
 from monitor.model.chain import BlockContext, Call, Effects, Header, Probe, SignedTransaction, TransactionRequest
 from monitor.model.events import (
@@ -20,6 +20,7 @@ from monitor.model.events import (
     Request,
     ResponseBroadcast,
     ResponseIncluded,
+    ResponseSigned,
     ResponseVerified,
     Stamped,
     WithdrawalAuthorised,
@@ -168,6 +169,9 @@ class Lab(Protocol):
         self, rehearsed: Rehearsed, attack: Attack | None, included: ResponseIncluded, after_blocks: int
     ) -> ResponseVerified: ...
 
+    def recall(self, plan: Plan, rehearsal: Rehearsal) -> Rehearsed:
+        """After a restart: a plan with its journalled rehearsal. Raises Refused if that was not valid."""
+
     async def probe(self, plan: Plan) -> AuthorityProbed:
         """Would these calls, from this signer, be accepted now?"""
 
@@ -185,8 +189,13 @@ class Signer(Protocol):
 class Submit(Protocol):
     """Which one is wired is the mode: shadow and propose never send."""
 
+    withheld: str  # "shadow" or "propose": nothing is signed or sent, and the journal says so; "" in enforce
+
     async def sign(self, rehearsed: Rehearsed, bid: Bid) -> tuple[SignedTransaction, ...]:
         """Reserve nonces, price, sign. Nothing has left the process yet."""
+
+    async def bump(self, sent: ResponseSigned, bid: Bid) -> SignedTransaction | None:
+        """The same call on the same nonce at a higher fee; None where the bid is spent or another way is better."""
 
     async def send(self, chain_id: ChainId, action_id: str, raw: bytes, tx_hash: Hash) -> ResponseBroadcast:
         """To every node and relay of the chain. Equal bytes known already count as accepted."""

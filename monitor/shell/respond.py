@@ -1,0 +1,225 @@
+"""The response path: plan → rehearse on the fork → (the core's clearance) → sign → journal → send → find → verify.
+
+Each piece reports back as an event; none decides. The signed bytes are durable before they leave, and what a restart
+finds cleared, signed or sent is taken up where it stopped. What raises becomes ActionFailed; the core may try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from monitor.core.state import ActionRecord
+from monitor.core.step import Core
+from monitor.model.actions import Action, AnyAction, Attack, Check, Clearance, Plan, Rehearsal, Rehearsed
+from monitor.model.errors import Refused
+from monitor.model.events import (
+    ActionFailed,
+    CandidatesRehearsed,
+    Fault,
+    ResponseBroadcast,
+    ResponseDropped,
+    ResponseSigned,
+)
+from monitor.model.incidents import Candidates
+from monitor.model.ports import Lab, Responder, Submit
+from monitor.model.units import NO_HASH, Usd
+from monitor.shell.inbox import Inbox
+from monitor.shell.supervise import fenced
+
+BUMP_AFTER = 1  # chases with the same bytes before the fee is raised
+
+
+class Respond:
+    """Works actions one by one, each in a task of its own, so that a critical one never queues behind a slow one."""
+
+    def __init__(
+        self,
+        *,
+        core: Core,
+        inbox: Inbox,
+        responders: Sequence[Responder],
+        lab: Lab,
+        submit: Submit,
+        killed: Callable[[], str],
+    ) -> None:
+        self._core, self._inbox, self._lab, self._submit = core, inbox, lab, submit
+        self._killed = killed
+        self._by_kind: dict[type[Action], Responder] = {kind: r for r in responders for kind in r.handles}
+        self._ready: dict[str, Rehearsed] = {}
+
+    async def rehearse(self, wanted: Candidates) -> None:
+        """Plan and rehearse all candidates at one head."""
+        failed = await fenced(self._rehearse(wanted))
+        if failed:
+            for action in wanted.actions:
+                await self._inbox.put(ActionFailed(action_id=action.id, stage="rehearsal", why=failed))
+
+    async def execute(self, clearance: Clearance) -> None:
+        """Sign, journal, send."""
+        await self._reported(clearance.action_id, "execution", self._execute(clearance))
+
+    async def chase(self, clearance: Clearance) -> None:
+        """Look for a sent response; send its bytes again, then at a higher fee."""
+        await self._reported(clearance.action_id, "", self._chase(clearance))
+
+    async def verify(self, check: Check) -> None:
+        """Post-conditions from state, and the attack again on the new head."""
+        await self._reported(check.action_id, "", self._verify(check))
+
+    async def take_up(self, record: ActionRecord) -> None:
+        """After a restart: go on with a response where it stopped."""
+        if record.stage in ("signed", "sent") and record.clearance is not None:
+            await self.chase(record.clearance)
+        elif record.stage == "cleared" and record.clearance is not None:
+            await self.rehearse_quietly(record)
+            await self.execute(record.clearance)
+        else:
+            await self.rehearse(Candidates(record.action.incident, (record.action,), self._attack(record.action)))
+
+    async def rehearse_quietly(self, record: ActionRecord) -> None:
+        """Make a cleared plan ready again, without asking the core anew."""
+        plan = self._plan(record.action)
+        _, ready = await self._lab.rehearse(record.action.incident, (plan,), self._attack(record.action))
+        self._ready.update(ready)
+
+    async def _rehearse(self, wanted: Candidates) -> None:
+        plans: list[Plan] = []
+        refused: list[Rehearsal] = []
+        for action in wanted.actions:
+            try:
+                plans.append(self._plan(action))
+            except Refused as why:
+                refused.append(_unplanned(action, str(why)))
+        report, ready = CandidatesRehearsed(incident=wanted.incident, rehearsals=()), dict[str, Rehearsed]()
+        if plans:
+            report, found = await self._lab.rehearse(wanted.incident, plans, wanted.attack)
+            ready.update(found)
+        self._ready.update(ready)
+        rehearsals = (*report.rehearsals, *refused)
+        await self._inbox.put(CandidatesRehearsed(incident=wanted.incident, rehearsals=rehearsals))
+
+    async def _execute(self, clearance: Clearance) -> None:
+        rehearsed = self._ready.get(clearance.action_id)
+        if rehearsed is None:
+            raise Refused("rehearsal", f"{clearance.action_id} was cleared but is not rehearsed in this process")
+        stopped = self._killed() or ("" if self._core.state.armed else "disarmed")
+        if stopped:
+            raise Refused("kill switch", stopped)
+        plan = rehearsed.plan
+        if self._submit.withheld:
+            refused = (self._submit.withheld,)
+            await self._inbox.put(
+                ResponseBroadcast(
+                    chain_id=plan.chain_id, action_id=plan.action.id, hash=NO_HASH, accepted_by=(), refused_by=refused
+                )
+            )
+            return
+        for signed in await self._submit.sign(rehearsed, clearance.bid):
+            await self._inbox.post(
+                ResponseSigned(
+                    chain_id=plan.chain_id,
+                    action_id=plan.action.id,
+                    incident=plan.action.incident,
+                    signer=plan.signer,
+                    sender=signed.request.sender,
+                    nonce=signed.request.nonce,
+                    hash=signed.hash,
+                    raw=signed.raw,
+                )
+            )
+            await self._inbox.put(await self._submit.send(plan.chain_id, plan.action.id, signed.raw, signed.hash))
+
+    async def _chase(self, clearance: Clearance) -> None:
+        record = self._core.state.actions.get(clearance.action_id)
+        if record is None or not record.sent or record.stage not in ("signed", "sent"):
+            return
+        for sent in record.sent:
+            found = await self._submit.find(sent.chain_id, sent.action_id, sent.hash)
+            if found is not None:
+                await self._inbox.put(found)
+                return
+        newest = record.sent[-1]
+        if record.chased <= BUMP_AFTER:
+            await self._inbox.put(await self._submit.send(newest.chain_id, newest.action_id, newest.raw, newest.hash))
+            return
+        await self._raise_fee(newest, clearance)
+
+    async def _raise_fee(self, newest: ResponseSigned, clearance: Clearance) -> None:
+        signed = await self._submit.bump(newest, clearance.bid)
+        if signed is None:
+            return
+        replacement = ResponseSigned(
+            chain_id=newest.chain_id,
+            action_id=newest.action_id,
+            incident=newest.incident,
+            signer=newest.signer,
+            sender=newest.sender,
+            nonce=signed.request.nonce,
+            hash=signed.hash,
+            raw=signed.raw,
+            replaces=newest.hash,
+        )
+        await self._inbox.post(replacement)
+        await self._inbox.put(await self._submit.send(newest.chain_id, newest.action_id, signed.raw, signed.hash))
+
+    async def _verify(self, check: Check) -> None:
+        record = self._core.state.actions.get(check.action_id)
+        if record is None or record.included is None:
+            return
+        gone = await self._submit.find(record.included.chain_id, check.action_id, record.included.hash) is None
+        if gone:
+            why = "not on the canonical chain any more"
+            chain_id, lost = record.included.chain_id, record.included.hash
+            await self._inbox.put(ResponseDropped(chain_id=chain_id, action_id=check.action_id, hash=lost, why=why))
+            return
+        rehearsed = self._ready.get(check.action_id) or self._recalled(record)
+        attack = self._attack(record.action)
+        await self._inbox.put(await self._lab.verify(rehearsed, attack, record.included, check.after_blocks))
+
+    def _recalled(self, record: ActionRecord) -> Rehearsed:
+        if record.rehearsal is None:
+            raise Refused("verification", f"{record.action.id} has no journalled rehearsal to compare with")
+        rehearsed = self._lab.recall(self._plan(record.action), record.rehearsal)
+        self._ready[record.action.id] = rehearsed
+        return rehearsed
+
+    def _plan(self, action: AnyAction) -> Plan:
+        responder = self._by_kind.get(type(action))
+        if responder is None:
+            raise Refused("planner", f"no responder is configured for {type(action).__name__}")
+        plans = responder.plan(action)
+        if len(plans) != 1:
+            raise Refused("planner", f"{action.id} needs {len(plans)} plans; actions are grouped to need one")
+        return plans[0]
+
+    def _attack(self, action: AnyAction) -> Attack | None:
+        incident = self._core.state.incidents.get(action.incident)
+        if incident is None:
+            return None
+        return next((incident.attacks[name] for name in action.assets if name in incident.attacks), None)
+
+    async def _reported(self, action_id: str, stage: str, work: Coroutine[Any, Any, None]) -> None:
+        """A failure before the bytes left fails the action; one of looking or verifying is only a Fault."""
+        failed = await fenced(work)
+        if failed and stage:
+            await self._inbox.put(ActionFailed(action_id=action_id, stage=stage, why=failed))
+        elif failed:
+            await self._inbox.put(Fault(where="respond", what=failed, on=action_id))
+
+
+def _unplanned(action: AnyAction, why: str) -> Rehearsal:
+    """What the core is told of an action that has no plan."""
+    return Rehearsal(
+        action_id=action.id,
+        block_number=0,
+        block_hash=NO_HASH,
+        valid="fails",
+        why=why,
+        gas_used=0,
+        golden_passed=0,
+        golden_broken=(),
+        loss_without_usd=Usd(0),
+        loss_with_usd=Usd(0),
+        loss_verdict="UNPROVEN",
+    )

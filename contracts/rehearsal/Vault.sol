@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
@@ -68,6 +69,10 @@ contract Vault is ERC20, Stoppable {
 
     function asset() external view returns (address) {
         return address(ASSET);
+    }
+
+    function decimals() public view override returns (uint8) {
+        return IERC20Metadata(address(ASSET)).decimals();
     }
 
     function totalAssets() public view returns (uint256) {

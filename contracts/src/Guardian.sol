@@ -367,7 +367,8 @@ contract Guardian is ReentrancyGuardTransient {
         }
         uint64 latest = record.pausedAt + maxTotal;
         uint64 end = until < latest ? until : latest;
-        if (end <= record.pausedUntil) {
+        // An end in the past would extend nothing, whatever the record said.
+        if (end <= record.pausedUntil || end <= block.timestamp) {
             result.outcome = Outcome.AtLimit;
             return result;
         }

@@ -1,0 +1,86 @@
+"""One transaction that did, or would do, something: mined or simulated, in one shape for whoever judges it.
+
+A pending transaction that is later mined is the same thing seen twice: `root` is equal for both, and `place` is equal
+for whatever competes with it for one nonce. What reverts moves nothing and is no sighting.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from monitor.model.assets import Asset
+from monitor.model.chain import Effects, Transaction
+from monitor.model.events import AnyEvent, PendingSimulated, TransactionMined
+from monitor.model.signals import Fact, Threat
+from monitor.model.units import ChainId, Hash
+
+WALLETS = ("hot_wallet", "exchange_account", "treasury", "safe")
+
+Rule = Literal["conservation", "invariant", "no_ledger_entry", "declared_never"]
+
+
+class Sighting(Struct, frozen=True):
+    """A transaction with its effects. `firm` is whether it is mined, or includable and the same under two contexts."""
+
+    chain_id: ChainId
+    transaction: Transaction
+    effects: Effects
+    mined: bool
+    firm: bool
+    block_hash: Hash | None = None
+    block_number: int = 0
+    timestamp: int = 0  # of its block, seconds; 0 while pending
+
+    @property
+    def root(self) -> str:
+        return root_of(self.transaction)
+
+    @property
+    def place(self) -> str:
+        """Chain, sender and nonce: of all transactions with one place, at most one is ever mined."""
+        return f"{self.chain_id}:{self.transaction.sender.hex()}:{self.transaction.nonce}"
+
+    def fact(self, rule: Rule, text: str) -> Fact:
+        """What a proof that this transaction shows rests on."""
+        return Fact(
+            rule=rule,
+            chain_id=self.chain_id,
+            text=text,
+            attack=self.transaction,
+            mined=self.mined,
+            block_hash=self.block_hash,
+            held_at=self.block_number,
+        )
+
+
+def sighting_of(event: AnyEvent) -> Sighting | None:
+    """The sighting in an event; None where there is none or the transaction fails."""
+    match event:
+        case TransactionMined(effects=effects) if effects.ok:
+            return Sighting(
+                chain_id=event.chain_id,
+                transaction=event.transaction,
+                effects=effects,
+                mined=True,
+                firm=True,
+                block_hash=event.block_hash,
+                block_number=event.block_number,
+                timestamp=event.timestamp,
+            )
+        case PendingSimulated(effects=effects) if effects.ok:
+            firm = event.agrees and not event.not_includable
+            return Sighting(event.chain_id, event.transaction, effects, mined=False, firm=firm)
+        case _:
+            return None
+
+
+def root_of(transaction: Transaction) -> str:
+    """The root by which signals about one transaction are one group."""
+    return f"tx:0x{transaction.hash.hex()}"
+
+
+def threat_to(asset: Asset) -> Threat:
+    """What value that leaves against the rules means: a wallet's key is stolen, a contract is exploited."""
+    return "stolen_key" if asset.kind in WALLETS else "exploit"

@@ -58,7 +58,7 @@ class AddressTable:
         """Where the entry of this address (as a big-endian number) starts; -1 where there is none."""
         mixed = number * self._key >> self._shift & self._mask
         slot = mixed >> 8
-        if not self._homes[slot] >> (mixed >> 5 & 7) & 1:
+        if not self._homes[slot] >> (mixed >> 5 & 7) & 1 or number >> 160:
             return -1
         return self._search(slot, number.to_bytes(20, "big"), tag=mixed & 0xFF or 1)
 

@@ -49,6 +49,11 @@ class WireTransaction(Struct, frozen=True, kw_only=True, gc=False, rename="camel
     access_list: Raw = _ABSENT
     authorization_list: Raw = _ABSENT
     blob_versioned_hashes: Raw = _ABSENT
+    chain_id: Short | None = None
+    v: Short | None = None
+    y_parity: Short | None = None
+    r: Short | None = None
+    s: Short | None = None
 
 
 class WireHeader(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
@@ -164,11 +169,16 @@ class WireMessage(Struct, frozen=True, kw_only=True, gc=False):
     params: WireParams | None = None
 
 
-class _WireAccess(Struct, frozen=True, gc=False, rename="camel"):
+class WireAccess(Struct, frozen=True, gc=False, rename="camel"):
+    """One entry of an access list (EIP-2930)."""
+
+    address: Short
     storage_keys: list[Short] | None = None
 
 
-class _WireAuthorization(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+class WireAuthorization(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    """One tuple of a type-4 transaction (EIP-7702)."""
+
     chain_id: Short
     address: Short
     nonce: Short
@@ -209,6 +219,13 @@ def decode(data: bytes | Raw, kind: type[T], *, max_bytes: int = MAX_MESSAGE) ->
     return value
 
 
+def listed(raw: Raw, kind: type[list[T]]) -> list[T]:
+    """The members of a list that was left undecoded; none where it is absent or null. Raises Undecodable."""
+    if raw == _ABSENT or bytes(raw) == b"null":
+        return []
+    return decode(raw, kind)
+
+
 def header(wire: WireHeader) -> Header:
     """Raises Undecodable, also for a pending header without hash or number."""
     if wire.hash is None or wire.number is None:
@@ -244,17 +261,22 @@ def transaction(wire: WireTransaction) -> Transaction:
         kind=hexes.optional(wire.type, 8),
         authorizations=authorizations(wire),
         access_gas=_access_gas(wire.access_list),
-        blobs=len(_listed(wire.blob_versioned_hashes, list[Short])),
+        blobs=len(listed(wire.blob_versioned_hashes, list[Short])),
         max_blob_fee=hexes.optional(wire.max_fee_per_blob_gas),
     )
 
 
 def authorizations(wire: WireTransaction) -> tuple[Authorization, ...]:
     """The EIP-7702 tuples with recovered authorities: 60 µs each, so ask only for type 4. Raises Undecodable."""
-    listed = _listed(wire.authorization_list, list[_WireAuthorization])
-    if len(listed) > MAX_AUTHORIZATIONS:
-        raise Undecodable(f"{len(listed)} authorizations in one transaction; at most {MAX_AUTHORIZATIONS}")
-    return tuple(_authorization(entry) for entry in listed)
+    entries = listed(wire.authorization_list, list[WireAuthorization])
+    if len(entries) > MAX_AUTHORIZATIONS:
+        raise Undecodable(f"{len(entries)} authorizations in one transaction; at most {MAX_AUTHORIZATIONS}")
+    return tuple(_authorization(entry) for entry in entries)
+
+
+def parity(wire: WireTransaction | WireAuthorization) -> int:
+    """The y parity of a typed signature, which older nodes call v. Raises Undecodable."""
+    return hexes.optional(wire.y_parity if wire.y_parity is not None else wire.v, 8)
 
 
 def log(wire: WireLog) -> Log:
@@ -324,20 +346,13 @@ def _slots(account: WireAccount | None) -> dict[Hash, Hash]:
     return {hexes.word(slot): hexes.word(value) for slot, value in account.storage.items()}
 
 
-def _listed(raw: Raw, kind: type[list[T]]) -> list[T]:
-    if raw == _ABSENT or bytes(raw) == b"null":
-        return []
-    return decode(raw, kind)
-
-
 def _access_gas(raw: Raw) -> int:
     """Intrinsic gas of an access list (EIP-2930)."""
-    return sum(2400 + 1900 * len(entry.storage_keys or ()) for entry in _listed(raw, list[_WireAccess]))
+    return sum(2400 + 1900 * len(entry.storage_keys or ()) for entry in listed(raw, list[WireAccess]))
 
 
-def _authorization(wire: _WireAuthorization) -> Authorization:
+def _authorization(wire: WireAuthorization) -> Authorization:
     chain_id, nonce = hexes.quantity(wire.chain_id), hexes.quantity(wire.nonce, 64)
     delegate = hexes.address(wire.address)
-    parity = hexes.optional(wire.y_parity if wire.y_parity is not None else wire.v)
-    signature = Signature(hexes.quantity(wire.r), hexes.quantity(wire.s), parity)
+    signature = Signature(hexes.quantity(wire.r), hexes.quantity(wire.s), parity(wire))
     return Authorization(chain_id, delegate, nonce, recover_authority(chain_id, delegate, nonce, signature=signature))

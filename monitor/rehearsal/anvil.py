@@ -189,11 +189,11 @@ class Anvil:
         return self._stderr.read().decode(errors="replace")
 
     async def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            _kill_group(process.pid)
+        if self._process is not None:
+            _kill_group(self._process.pid)
             async with asyncio.timeout(10):
-                await process.wait()
+                await self._process.wait()
+            self._process = None
         if self._stderr is not None:
             self._stderr.close()
             self._stderr = None

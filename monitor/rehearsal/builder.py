@@ -22,7 +22,7 @@ from monitor.rehearsal.builder_dump import dump
 from monitor.rehearsal.builder_endpoint import Endpoint
 from monitor.rehearsal.builder_faults import Faults
 from monitor.rehearsal.builder_gate import Gate
-from monitor.rehearsal.builder_maker import BuiltBlock, Maker, Placed, built
+from monitor.rehearsal.builder_maker import BuiltBlock, Maker
 from monitor.rehearsal.builder_methods import Backend
 from monitor.rehearsal.builder_pool import Account, Pool
 from monitor.rehearsal.builder_slot import LOOPBACK, Arrival, LatencyProfile, SlotClock
@@ -168,8 +168,8 @@ class Builder:
                 block = await self._maker.make(candidates, plan, accounts, slot=slot)
                 self._take(block)
             self.slots.begin_next()
-        if announce:
-            self._announce(block)
+            if announce:
+                self._announce(block)
         return block
 
     async def reorg(
@@ -192,10 +192,10 @@ class Builder:
                 await self._chain.undo(orphans[0].mined.snapshot)
                 del self._blocks[-depth:]
                 for orphan in orphans:
-                    self._take(await self._remake(orphan, drop))
+                    self._take(await self._maker.remake(orphan, drop, slot_s=self.profile.slot_s))
             self._orphans.extend(orphans)
-        made = tuple(self._blocks[-depth:])
-        self._tell_of_reorg(orphans, made, lost=frozenset() if return_to_pool else drop)
+            made = tuple(self._blocks[-depth:])
+            self._tell_of_reorg(orphans, made, lost=frozenset() if return_to_pool else drop)
         return made
 
     def announce(self, *numbers: int, logs: bool = True) -> None:
@@ -241,22 +241,6 @@ class Builder:
         for refused in block.refused:
             self.pool.remove(refused)
         self.pool.settle(used, head=block.number)
-
-    async def _remake(self, orphan: BuiltBlock, drop: frozenset[bytes]) -> BuiltBlock:
-        kept = [placed for placed in orphan.placed if placed.transaction.hash not in drop]
-        accounts = await self._chain.accounts({p.transaction.sender for p in kept})
-        fitting: list[Placed] = []
-        following = {sender: account.nonce for sender, account in accounts.items()}
-        for placed in kept:
-            transaction = placed.transaction
-            if transaction.nonce == following[transaction.sender]:
-                following[transaction.sender] += 1
-                fitting.append(placed)
-        plan = await self._chain.plan(self.profile.slot_s, timestamp=orphan.timestamp)
-        mined = await self._chain.build([placed.transaction for placed in fitting], plan)
-        statuses = mined.statuses
-        included = tuple(p for p in fitting if p.transaction.hash in statuses)
-        return built(mined, included, slot=orphan.slot)
 
     def _tell_of_reorg(
         self,

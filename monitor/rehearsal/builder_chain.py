@@ -49,6 +49,14 @@ class BlockPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """What a mined transaction did."""
+
+    gas_used: int
+    succeeded: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MinedBlock:
     """A block as the node shows it, its receipts, and the snapshot of the state before it."""
 
@@ -78,9 +86,14 @@ class MinedBlock:
         return tuple(log for receipt in self.receipts for log in receipt["logs"])
 
     @property
-    def statuses(self) -> Mapping[bytes, bool]:
-        """Return whether each included transaction succeeded, in block order."""
-        return {bytes.fromhex(receipt["transactionHash"][2:]): receipt["status"] == "0x1" for receipt in self.receipts}
+    def done(self) -> Mapping[bytes, Done]:
+        """Return what each included transaction did, in block order."""
+        return {
+            bytes.fromhex(receipt["transactionHash"][2:]): Done(
+                gas_used=int(receipt["gasUsed"], 16), succeeded=receipt["status"] == "0x1"
+            )
+            for receipt in self.receipts
+        }
 
 
 class Chain:

@@ -174,7 +174,7 @@ class Endpoint:
         for session in self._sessions:
             for subscription in session.subscribed(Topic.LOGS):
                 for log in filter(subscription.filter.matches, logs):
-                    self._push(session, subscription.frame(log))
+                    self._push(session, subscription.frame(self._mask.log(log)))
 
     def _push(self, session: Session, frame: bytes) -> None:
         session.push(frame, delay_s=self.faults.slow_ms / 1_000)

@@ -95,6 +95,12 @@ class Mask:
             told["parentHash"] = self._lie(header["parentHash"])
         return told
 
+    def log(self, log: Json) -> Json:
+        """Return a log as this node shows it: in the block of its own chain."""
+        if not self.faults.lying or int(log["blockNumber"], 16) < self._since:
+            return log
+        return log | {"blockHash": self._lie(log["blockHash"])}
+
     def _lie(self, true: str) -> str:
         told = "0x" + keccak(_LIE + bytes.fromhex(true[2:])).hex()
         self._true_hashes[told] = true

@@ -9,10 +9,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from monitor.rehearsal.builder_chain import BlockPlan, Chain, MinedBlock
+from monitor.rehearsal.builder_chain import BlockPlan, Chain, Done, MinedBlock
 from monitor.rehearsal.builder_gate import Gate
 from monitor.rehearsal.builder_order import Candidate, Executed, order, single, whole
 from monitor.rehearsal.builder_pool import Account, Bundle, Pool, Pooled
@@ -37,7 +37,11 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class BuiltBlock:
-    """A block of ours: what went in and in which order, what was voided, what the node refused."""
+    """A block of ours: what went in and in which order, and what did not.
+
+    ``voided`` are the bundles meant for this block that are not in it, whatever the cause, and the
+    private transactions that would have reverted in it; ``refused`` is what the node would not take.
+    """
 
     number: int
     hash: bytes
@@ -102,13 +106,31 @@ class Maker:
                 [transaction for candidate in ordered for transaction in candidate.transactions],
                 plan,
             )
-            broken = next((c for c in ordered if _is_broken(c, mined)), None)
+            done = mined.done
+            broken = next((c for c in ordered if _is_broken(c, done)), None)
             if broken is None:
-                placed = tuple(self._placed(ordered, mined))
-                return built(mined, placed, slot=slot, voided=tuple(voided))
+                placed = tuple(self._placed(ordered, done))
+                missed = self._missed_bundles(plan.number, ordered)
+                return built(mined, placed, slot=slot, voided=(*voided, *missed))
             await self._chain.undo(mined.snapshot)
             remaining.remove(broken)
-            voided.append(broken.bundle or broken.transactions[0].hash)
+            if broken.bundle is None:
+                voided.append(broken.transactions[0].hash)
+
+    async def remake(self, orphan: BuiltBlock, drop: frozenset[bytes], *, slot_s: int) -> BuiltBlock:
+        """Build a block in place of an undone one, without ``drop`` and what then lacks a nonce."""
+        kept = [placed for placed in orphan.placed if placed.transaction.hash not in drop]
+        accounts = await self._chain.accounts({placed.transaction.sender for placed in kept})
+        following = {sender: account.nonce for sender, account in accounts.items()}
+        fitting: list[Placed] = []
+        for placed in kept:
+            transaction = placed.transaction
+            if transaction.nonce == following[transaction.sender]:
+                following[transaction.sender] += 1
+                fitting.append(placed)
+        plan = await self._chain.plan(slot_s, timestamp=orphan.timestamp)
+        mined = await self._chain.build([placed.transaction for placed in fitting], plan)
+        return built(mined, tuple(_replaced(fitting, mined.done)), slot=orphan.slot)
 
     async def _value(self, line: _Line, plan: BlockPlan) -> list[Candidate]:
         entries = line.entries
@@ -148,22 +170,34 @@ class Maker:
                 await every.enter_async_context(self._slots)
             yield
 
-    def _placed(self, ordered: Iterable[Candidate], mined: MinedBlock) -> Iterator[Placed]:
-        statuses = mined.statuses
-        gas = {r["transactionHash"]: int(r["gasUsed"], 16) for r in mined.receipts}
+    def _missed_bundles(self, number: int, ordered: Iterable[Candidate]) -> tuple[bytes, ...]:
+        included = {candidate.bundle for candidate in ordered}
+        meant = (b.hash for b in self._pool.bundles.values() if b.target_block == number)
+        return tuple(bundle for bundle in meant if bundle not in included)
+
+    def _placed(self, ordered: Iterable[Candidate], done: Mapping[bytes, Done]) -> Iterator[Placed]:
         for candidate in ordered:
             for transaction in candidate.transactions:
-                if transaction.hash not in statuses:
+                one = done.get(transaction.hash)
+                if one is None:
                     continue
                 yield Placed(
                     transaction=transaction,
                     lane=Lane.BUNDLE if candidate.bundle else self._pool.lane_of(transaction.hash),
                     payment=candidate.payment,
                     value_per_gas=int(candidate.value_per_gas),
-                    gas_used=gas["0x" + transaction.hash.hex()],
-                    succeeded=statuses[transaction.hash],
+                    gas_used=one.gas_used,
+                    succeeded=one.succeeded,
                     bundle=candidate.bundle,
                 )
+
+
+def _replaced(fitting: Iterable[Placed], done: Mapping[bytes, Done]) -> Iterator[Placed]:
+    """Yield what went in again, with what it did this time; its value stays that of the first time."""
+    for placed in fitting:
+        one = done.get(placed.transaction.hash)
+        if one is not None:
+            yield replace(placed, gas_used=one.gas_used, succeeded=one.succeeded)
 
 
 def built(mined: MinedBlock, placed: tuple[Placed, ...], *, slot: int, voided: tuple[bytes, ...] = ()) -> BuiltBlock:
@@ -181,14 +215,14 @@ def built(mined: MinedBlock, placed: tuple[Placed, ...], *, slot: int, voided: t
     )
 
 
-def _is_broken(candidate: Candidate, mined: MinedBlock) -> bool:
-    statuses = mined.statuses
-    if candidate.bundle is not None and any(t.hash not in statuses for t in candidate.transactions):
-        return True
-    return any(
-        not statuses.get(transaction.hash, True) and transaction.hash not in candidate.may_revert
-        for transaction in candidate.transactions
-    )
+def _is_broken(candidate: Candidate, done: Mapping[bytes, Done]) -> bool:
+    for transaction in candidate.transactions:
+        one = done.get(transaction.hash)
+        if one is None and candidate.bundle is not None:
+            return True
+        if one is not None and not one.succeeded and transaction.hash not in candidate.may_revert:
+            return True
+    return False
 
 
 def _lines(entries: Iterable[Pooled], accounts: Mapping[bytes, Account]) -> Iterator[_Line]:

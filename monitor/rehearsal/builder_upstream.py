@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -21,7 +22,8 @@ from monitor.model.errors import DrawbridgeError
 
 _EMPTY: Final = msgspec.Raw(b"")
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
-_GONE_CODE: Final = -32_603
+_INTERNAL_ERROR: Final = -32_603
+_GONE: Final = "the node behind the builder is gone"
 
 
 class UpstreamError(DrawbridgeError):
@@ -114,7 +116,7 @@ class Upstream:
             for (request_id, _), (method, params) in zip(reserved, requests, strict=True)
         )
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with self._deadline():
                 await self._send(b"[" + b",".join(frames) + b"]")
                 replies = [await future for _, future in reserved]
         finally:
@@ -122,9 +124,17 @@ class Upstream:
                 self._waiting.pop(request_id, None)
         return [msgspec.json.decode(_result(reply)) for reply in replies]
 
-    async def _exchange(self, frame: bytes, request_id: int, future: asyncio.Future[Reply]) -> bytes:
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._deadline_s):
+                yield
+        except TimeoutError:
+            raise UpstreamError(_error(f"no answer within {self._deadline_s} s")) from None
+
+    async def _exchange(self, frame: bytes, request_id: int, future: asyncio.Future[Reply]) -> bytes:
+        try:
+            async with self._deadline():
                 await self._send(frame)
                 return _result(await future)
         finally:
@@ -132,11 +142,11 @@ class Upstream:
 
     async def _send(self, frame: bytes) -> None:
         if self._connection is None:
-            raise UpstreamError(_gone())
+            raise UpstreamError(_error(_GONE))
         try:
             await self._connection.send(frame, text=True)
         except ConnectionClosed:
-            raise UpstreamError(_gone()) from None
+            raise UpstreamError(_error(_GONE)) from None
 
     def _reserve(self) -> tuple[int, asyncio.Future[Reply]]:
         self._next_id += 1
@@ -154,7 +164,7 @@ class Upstream:
     def _fail_waiting(self) -> None:
         for future in self._waiting.values():
             if not future.done():
-                future.set_result(Reply(error=msgspec.Raw(_gone())))
+                future.set_result(Reply(error=msgspec.Raw(_error(_GONE))))
 
 
 def _frame(request_id: int, method: str, params: bytes) -> bytes:
@@ -168,5 +178,5 @@ def _result(reply: Reply) -> bytes:
     return bytes(reply.result)
 
 
-def _gone() -> bytes:
-    return msgspec.json.encode({"code": _GONE_CODE, "message": "the node behind is gone"})
+def _error(message: str) -> bytes:
+    return msgspec.json.encode({"code": _INTERNAL_ERROR, "message": message})

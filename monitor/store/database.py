@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import URL, event
@@ -74,10 +75,11 @@ def _unusable(why: str) -> ConfigurationError:
     return ConfigurationError((f"store: the URL {why}; allowed: sqlite:///file.db or postgresql://user@host/name",))
 
 
-def connect(where: Place, *, pool: int = 2) -> AsyncEngine:
-    """An engine that connects on first use. Its owner disposes of it."""
+def connect(where: Place, *, pool: int = 2, create: bool = False) -> AsyncEngine:
+    """An engine that connects on first use; it makes a missing SQLite file only if told. Its owner disposes of it."""
     if where.kind == "sqlite":
-        url = URL.create("sqlite+aiosqlite", database=where.address)
+        database, query = sqlite_file(where), {"mode": "rwc" if create else "rw", "uri": "true"}
+        url = URL.create("sqlite+aiosqlite", database=database, query=query)
         engine = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=DEADLINE_S)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -89,6 +91,11 @@ def connect(where: Place, *, pool: int = 2) -> AsyncEngine:
     return create_async_engine(
         "postgresql+asyncpg://", async_creator=dial, pool_size=pool, max_overflow=0, pool_timeout=DEADLINE_S
     )
+
+
+def sqlite_file(where: Place) -> str:
+    """SQLite's own URI of a file, to which a mode is added."""
+    return "file:" + quote(str(Path(where.address).absolute()))
 
 
 async def dial_postgres(where: Place) -> Any:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import LargeBinary, cast, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.model import codec
@@ -25,11 +25,16 @@ from monitor.model.units import NO_HASH, Hash, Instant
 from monitor.store import snapshots
 from monitor.store.database import DEADLINE_S, Place, connect, outside, place, reading, writing
 from monitor.store.migrate import require_schema
-from monitor.store.rows import NOT_QUIET, Head, Row, link, quiet_tail, row_hash, step_bytes
+from monitor.store.rows import NOT_QUIET, Head, Row, link, quiet_tail, verified_step
 from monitor.store.tables import journal, journal_forms
 from monitor.store.writers import Writer, open_writer
 
 PAGE: Final = 500  # rows a read holds in memory
+# Cast, since SQLite lets somebody store text where bytes belong, and the driver would choke on a whole page.
+_STORED: Final = [
+    cast(column, LargeBinary).label(column.name) if isinstance(column.type, LargeBinary) else column
+    for column in journal.c
+]
 _events: Final = msgspec.json.Decoder(AnyEvent)
 
 
@@ -111,20 +116,26 @@ class SqlJournal:
     async def read(self, first: int = 0, last: int | None = None) -> AsyncIterator[tuple[Stamped, bytes]]:
         """Events with the exact bytes of their steps, ends included. Raises JournalLost where the chain breaks."""
         seq = max(first, 1) - 1
-        before = await hash_at(self._engine, seq)
+        before: bytes | None = await self.hash_at(seq)
         forms = await read_forms(self._engine)
         async for row in read_rows(self._engine, seq, last):
-            step = step_bytes(row, forms)
-            good = step is not None and row.seq == seq + 1 and before is not None
-            if not good or step is None or before is None or row.hash != _hash(before, row, step):
+            step = None if before is None or row.seq != seq + 1 else verified_step(before, row, forms)
+            if step is None:
                 raise JournalLost(f"{self._what}: the chain is broken at row {row.seq}; run `drawbridge audit verify`")
             yield _stamped(row), step
-            seq, before = row.seq, Hash(row.hash)
+            seq, before = row.seq, row.hash
 
     async def last(self) -> tuple[int, Instant]:
         """Highest seq and its seen_at; (0, 0) when empty."""
         head = await read_head(self._engine)
         return head.seq, Instant(head.seen_at)
+
+    async def hash_at(self, seq: int) -> Hash | None:
+        """The hash of a row; 32 zero bytes before row 1; None where there is no such row."""
+        if seq == 0:
+            return NO_HASH
+        async with reading(self._engine, f"{self._what} row {seq}", error=JournalLost) as open:
+            return await open.scalar(select(journal.c.hash).where(journal.c.seq == seq))
 
     async def save_snapshot(self, seq: int, state: bytes, *, finalised: bool = False) -> None:
         """Keep the state after `seq`, which is appended already. The newest 64 and all finalised ones stay."""
@@ -153,7 +164,7 @@ async def steps(source: Journal, first: int = 0, last: int | None = None) -> Asy
 
 async def read_rows(engine: AsyncEngine, after: int, last: int | None) -> AsyncIterator[Row]:
     """Rows behind `after` as they are stored, unchecked, a page at a time."""
-    query = select(journal).order_by(journal.c.seq).limit(PAGE)
+    query = select(*_STORED).order_by(journal.c.seq).limit(PAGE)
     if last is not None:
         query = query.where(journal.c.seq <= last)
     while True:
@@ -180,14 +191,6 @@ async def read_head(engine: AsyncEngine) -> Head:
     return Head() if row is None else Head(row.seq, Hash(row.hash), row.seen_at)
 
 
-async def hash_at(engine: AsyncEngine, seq: int) -> Hash | None:
-    """The hash of a row; 32 zero bytes before row 1; None where the row is missing."""
-    if seq == 0:
-        return NO_HASH
-    async with reading(engine, f"journal row {seq}", error=JournalLost) as open:
-        return await open.scalar(select(journal.c.hash).where(journal.c.seq == seq))
-
-
 async def _own_form(engine: AsyncEngine, tail: bytes) -> int:
     """The number under which this code's quiet step is filed, filing it first where it is new."""
     async with writing(engine, "journal forms", error=JournalLost) as open:
@@ -197,10 +200,6 @@ async def _own_form(engine: AsyncEngine, tail: bytes) -> int:
         fresh = (await open.scalar(select(func.max(journal_forms.c.id))) or NOT_QUIET) + 1
         await open.execute(insert(journal_forms).values(id=fresh, tail=tail))
         return fresh
-
-
-def _hash(before: bytes, row: Row, step: bytes) -> Hash:
-    return row_hash(before, row.seq, seen_at=row.seen_at, event=row.event, step=step)
 
 
 def _stamped(row: Row) -> Stamped:

@@ -36,7 +36,7 @@ def _migrate_blocking(where: Place) -> None:
 
 
 async def _migrate(where: Place) -> None:
-    engine = connect(where, pool=1)
+    engine = connect(where, pool=1, create=True)
     try:
         async with writing(engine, f"store {where.shown}", error=JournalLost, deadline_s=DEADLINE_S) as open:
             if where.kind == "postgresql":

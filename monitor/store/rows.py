@@ -25,7 +25,7 @@ HASH_RULE: Final = (
     "event and step as the UTF-8 bytes of the strings; the hash before row 1 is 32 zero bytes"
 )
 NOT_QUIET: Final = 0
-_NUMBERS: Final = struct.Struct(">QQQ")
+_NUMBERS: Final = struct.Struct(">qqq")
 _QUIET_HEAD: Final = b'{"seq":'
 
 
@@ -75,6 +75,14 @@ def step_bytes(row: Row, forms: Mapping[int, bytes]) -> bytes | None:
     return None if tail is None else quiet_step(row.seq, tail)
 
 
+def verified_step(before: bytes, row: Row, forms: Mapping[int, bytes]) -> bytes | None:
+    """The step's exact bytes if the row's hash follows from `before`, else None. Believes no type of the database."""
+    step = step_bytes(row, forms)
+    if step is None or not isinstance(row.seen_at, int) or row.event is None:
+        return None
+    return step if row_hash(before, row.seq, seen_at=row.seen_at, event=row.event, step=step) == row.hash else None
+
+
 def link(head: Head, entries: Iterable[tuple[Stamped, Step]], *, form: int, tail: bytes) -> list[Row]:
     """Rows for `entries` behind `head`, which they must follow without a gap. Raises JournalLost."""
     rows: list[Row] = []
@@ -82,8 +90,8 @@ def link(head: Head, entries: Iterable[tuple[Stamped, Step]], *, form: int, tail
     for stamped, step in entries:
         if stamped.seq != seq + 1 or step.seq != stamped.seq:
             raise JournalLost(f"journal: event {stamped.seq} with step {step.seq} cannot follow row {seq}; no gaps")
-        seq, event, concluded = stamped.seq, *_encoded(stamped, step)
-        before = row_hash(before, seq, seen_at=stamped.seen_at, event=event, step=concluded)
+        seq = stamped.seq
+        event, concluded, before = _chained(before, stamped, step)
         quiet = concluded == quiet_step(seq, tail)
         rows.append(
             Row(seq, stamped.seen_at, event, None if quiet else concluded, form if quiet else NOT_QUIET, before)
@@ -91,8 +99,9 @@ def link(head: Head, entries: Iterable[tuple[Stamped, Step]], *, form: int, tail
     return rows
 
 
-def _encoded(stamped: Stamped, step: Step) -> tuple[bytes, bytes]:
+def _chained(before: Hash, stamped: Stamped, step: Step) -> tuple[bytes, bytes, Hash]:
     try:
-        return codec.encode(stamped.event), codec.encode(step)
-    except (ValueError, TypeError, RecursionError) as error:
+        event, concluded = codec.encode(stamped.event), codec.encode(step)
+        return event, concluded, row_hash(before, stamped.seq, seen_at=stamped.seen_at, event=event, step=concluded)
+    except (ValueError, TypeError, RecursionError, struct.error) as error:
         raise JournalLost(f"journal: event {stamped.seq} has no canonical bytes: {str(error)[:120]}") from error

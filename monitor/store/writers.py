@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from monitor.model.errors import JournalLost
-from monitor.store.database import DEADLINE_S, DRIVER_FAULTS, PRAGMAS, Place, dial_postgres
+from monitor.store.database import DEADLINE_S, DRIVER_FAULTS, PRAGMAS, Place, dial_postgres, sqlite_file
 from monitor.store.rows import Row
 
 _INSERT_SQLITE: Final = "INSERT INTO journal (seq, seen_at, event, step, form, hash) VALUES (?, ?, ?, ?, ?, ?)"
@@ -72,7 +72,7 @@ class SqliteWriter:
 
     def _start(self) -> None:
         self._lock = _locked(Path(self._where.address).resolve(), self._where.shown)
-        self._connection = sqlite3.connect(self._where.address, isolation_level=None)
+        self._connection = sqlite3.connect(f"{sqlite_file(self._where)}?mode=rw", uri=True, isolation_level=None)
         for pragma in PRAGMAS:
             self._connection.execute(pragma)
         (mode,) = self._connection.execute("PRAGMA journal_mode").fetchone()

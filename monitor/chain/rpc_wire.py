@@ -6,6 +6,7 @@ asked, or carry an error whose message is a novel; each is either read as a boun
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
@@ -21,6 +22,7 @@ BatchCall = tuple[str, Params]
 
 MESSAGE_CHARACTERS: Final = 300
 DATA_CHARACTERS: Final = 65_536
+DEEPEST: Final = 5_000
 
 
 class RpcError(DrawbridgeError):
@@ -70,7 +72,7 @@ def _envelope(method: str, params: Params, number: int) -> dict[str, Any]:
 def read_reply(frame: bytes, number: int) -> Reply:
     """The answer to request `number` in one frame. Raises Undecodable."""
     try:
-        reply = _one.decode(frame)
+        reply = _safely(_one).decode(frame)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise _undecodable("a JSON-RPC reply", error) from None
     if reply.id != number and (reply.id is not None or reply.error is None):
@@ -83,7 +85,7 @@ def read_batch(frame: bytes, first: int, count: int) -> tuple[Reply, ...]:
     if frame[:1] != b"[":
         raise error_of(read_reply(frame, first)) or Undecodable("not a JSON-RPC batch: a single result came back")
     try:
-        replies = {reply.id: reply for reply in _many.decode(frame)}
+        replies = {reply.id: reply for reply in _safely(_many).decode(frame)}
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise _undecodable("a JSON-RPC batch", error) from None
     missing = [number for number in range(first, first + count) if number not in replies]
@@ -114,7 +116,7 @@ def value(reply: Reply, into: Any = None) -> Any:
 def decode_as(raw: Raw | bytes, into: Any = None) -> Any:
     """Decode JSON as `into`. Raises Undecodable."""
     try:
-        return _decoder(into).decode(raw)
+        return _safely(_decoder(into)).decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise _undecodable(getattr(into, "__name__", "JSON"), error) from None
 
@@ -135,6 +137,16 @@ def _lowered(result: Any) -> Any:
     if isinstance(result, list):
         return [_lowered(item) for item in result]
     return result
+
+
+def _safely(decoder: msgspec.json.Decoder[T]) -> msgspec.json.Decoder[T]:
+    """Hold the interpreter's recursion limit down: py-evm, where installed, raises it to 100,000 as web3 is imported.
+
+    A reply nested 50,000 deep then overflows the C stack and kills the process instead of raising RecursionError.
+    """
+    if sys.getrecursionlimit() > DEEPEST:
+        sys.setrecursionlimit(DEEPEST)
+    return decoder
 
 
 def _decoder(into: Any) -> msgspec.json.Decoder[Any]:

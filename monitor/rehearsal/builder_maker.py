@@ -230,6 +230,8 @@ def _lines(entries: Iterable[Pooled], accounts: Mapping[bytes, Account]) -> Iter
     waiting: dict[bytes, dict[int, dict[bytes, Pooled]]] = defaultdict(lambda: defaultdict(dict))
     for entry in entries:
         transaction = entry.transaction
+        if transaction.sender not in accounts:
+            continue  # came in while the accounts were read: the next block's
         # The public copy comes first and stays: what is public may revert, whatever the private says.
         waiting[transaction.sender][transaction.nonce].setdefault(transaction.hash, entry)
     for sender, by_nonce in waiting.items():

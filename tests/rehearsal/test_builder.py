@@ -568,6 +568,28 @@ async def test_a_reorged_transaction_is_mined_again_when_it_returns_to_the_pool(
 
 
 @pytest.mark.chain
+async def test_what_comes_in_while_blocks_are_made_is_included_once_and_never_lost() -> None:
+    async with Stage.open() as stage:
+        builder, wallets = stage.builder, stage.wallets
+        sent: list[bytes] = []
+
+        async def send(wallet: Wallet, reads_before: int) -> None:
+            for _ in range(reads_before):  # so that the first of a new sender falls into each stage
+                await builder.head()
+            for _ in range(4):
+                sent.append(await builder.send_public(wallet.sign(wallets[0].address)))
+
+        for at, wallet in enumerate(wallets):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(builder.seal())
+                group.create_task(send(wallet, at % 4))
+        await builder.seal()
+        included = [tx_hash for block in builder.blocks for tx_hash in block.hashes]
+        assert sorted(included) == sorted(sent)
+        assert not builder.pool.public
+
+
+@pytest.mark.chain
 async def test_heads_can_come_late_and_twice() -> None:
     async with Stage.open() as stage:
         client = stage.client

@@ -1,7 +1,7 @@
 """How well we see: the table from measurements to 0, 0.5 or 1, and which changes of it are told.
 
     component        1                                   0.5                                0
-    head:CHAIN       silent and behind ≤ max(2 blocks,   ≤ twice that                       beyond, or no head yet
+    head:CHAIN       silent and behind ≤ max(2 blocks,   ≤ twice that                       beyond
                      3 s)
     nodes:CHAIN      a quorum agrees on the block        a quorum agrees, yet no majority   no quorum agrees
                      before the head                     of those left outvotes the rest
@@ -46,11 +46,14 @@ class HealthTable:
         return (HealthSeen(component=component, level=level.level, why=level.why),)
 
 
-def head_level(*, silent_ns: int | None, behind: int, block_time_ms: int) -> Level:
-    """Health of one chain's head. `silent_ns` is None before the first; block time 0 means mined on demand."""
-    if silent_ns is None:
-        return Level(0.0, "no head agreed yet")
-    limit = max(LAG_BLOCKS * block_time_ms * 1_000_000, LEAST_LAG_NS) if block_time_ms else 0
+def lag_limit_ns(block_time_ms: int) -> int:
+    """How long a head may take: max(2 blocks, 3 s); 0 for no limit where blocks are mined on demand (block time 0)."""
+    return max(LAG_BLOCKS * block_time_ms * 1_000_000, LEAST_LAG_NS) if block_time_ms else 0
+
+
+def head_level(*, silent_ns: int, behind: int, block_time_ms: int) -> Level:
+    """Health of one chain's head by the time since it last moved, and the blocks that the nodes are ahead of it."""
+    limit = lag_limit_ns(block_time_ms)
     if behind <= LAG_BLOCKS and (not limit or silent_ns <= limit):
         return Level(1.0, "head is fresh")
     why = f"{behind} blocks behind the nodes, {silent_ns / SECOND:.1f} s since the last head"

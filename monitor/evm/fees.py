@@ -59,17 +59,23 @@ def highest(one: Fees, other: Fees) -> Fees:
     return Fees(max(one.max_fee, other.max_fee), max(one.max_priority_fee, other.max_priority_fee))
 
 
-def allowed(bid: Bid, *, gas_limit: int, gas_used: int, purse: int) -> Fees:
-    """The highest caps that the bid and the purse (wei that the sender can spend) allow.
+def billed(*, gas_limit: int, gas_used: int) -> int:
+    """Gas that a bid is held against: half as much again as the fork measured, the whole limit where it did not.
 
-    The bid's cost is held against half as much gas again as the fork measured, because a Guardian must be given several
-    times what it uses (GAS_PER_TARGET), and a bid held against all of that would lose races it can afford. The purse
-    is held against the whole gas limit, as nodes do; a key's binding sets its hard limit against that too.
+    Not always the whole limit, because a Guardian must be given several times what it uses (GAS_PER_TARGET), and a bid
+    held against all of that would lose races that it can afford. A key's binding sets its hard limit against all of it.
     """
-    gas_limit = max(gas_limit, 1)
-    billed = min(_ceil(gas_used * 3, 2), gas_limit) or gas_limit
-    max_fee = min(bid.max_cost // billed, purse // gas_limit)
-    return Fees(max(max_fee, 0), max(min(bid.max_tip, max_fee), 0))
+    return min(_ceil(gas_used * 3, 2), gas_limit) or max(gas_limit, 1)
+
+
+def allowed(bid: Bid, *, gas_limit: int, gas_used: int, purse: int) -> Fees:
+    """The highest caps that the bid and the purse allow.
+
+    The purse is what the sender can spend; it is held against the whole gas limit, as nodes do.
+    """
+    bill = billed(gas_limit=gas_limit, gas_used=gas_used)
+    max_fee = max(min(bid.max_cost // bill, purse // max(gas_limit, 1)), 0)
+    return Fees(max_fee, min(bid.max_tip, max_fee))
 
 
 def within(wanted: Fees, limit: Fees) -> Fees:

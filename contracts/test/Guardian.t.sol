@@ -398,7 +398,7 @@ contract GuardianGasTest is GuardianFixture {
         }
     }
 
-    /// @dev Below 60,000 without the transaction's own 21,000: small enough to outbid a heavy attack (facts/races.md).
+    /// @dev In a transaction of its own 72,000, with the target's write: little, so that it outbids a heavy attack cheaply.
     function test_a_pause_of_one_target_is_cheap() public {
         vm.prank(pauser);
         uint256 before = gasleft();

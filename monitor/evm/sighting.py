@@ -39,8 +39,7 @@ class Sighting(Struct, frozen=True):
 
     @property
     def place(self) -> str:
-        """Chain, sender and nonce: of all transactions with one place, at most one is ever mined."""
-        return f"{self.chain_id}:{self.transaction.sender.hex()}:{self.transaction.nonce}"
+        return place_of(self.chain_id, self.transaction)
 
     def fact(self, rule: Rule, text: str) -> Fact:
         """What a proof that this transaction shows rests on."""
@@ -79,6 +78,11 @@ def sighting_of(event: AnyEvent) -> Sighting | None:
 def root_of(transaction: Transaction) -> str:
     """The root by which signals about one transaction are one group."""
     return f"tx:0x{transaction.hash.hex()}"
+
+
+def place_of(chain_id: ChainId, transaction: Transaction) -> str:
+    """Chain, sender and nonce: of all transactions with one place, at most one is ever mined."""
+    return f"{chain_id}:{transaction.sender.hex()}:{transaction.nonce}"
 
 
 def threat_to(asset: Asset) -> Threat:

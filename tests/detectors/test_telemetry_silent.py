@@ -34,7 +34,9 @@ def watermark(age_s: int, now_s: int) -> AnyEvent:
         pytest.param([health(0.0), health(0.5)], ["head:devnet"], id="half well does not take it back"),
         pytest.param([watermark(301, 1)], ["watermark:main"], id="a watermark that is too old on arrival is stale"),
         pytest.param([watermark(299, 1)], [], id="a late watermark within its limit is not"),
-        pytest.param([Fault(where="mempool", what="cut", count=61)], ["faults:mempool"], id="a source fails all the time"),
+        pytest.param(
+            [Fault(where="mempool", what="cut", count=61)], ["faults:mempool"], id="a source fails all the time"
+        ),
         pytest.param([Fault(where="mempool", what="cut", count=60)], [], id="a source fails now and then"),
         pytest.param([Tick()], [], id="a tick alone says nothing"),
     ],

@@ -79,15 +79,15 @@ def _type(tokens: list[str], depth: int) -> Shape:
 
 def _tuple(tokens: list[str], depth: int) -> Shape:
     members: list[Shape] = []
-    while tokens and tokens[-1] != ")":
-        members.append(_type(tokens, depth + 1))
-        if tokens and tokens[-1] == ",":
-            tokens.pop()
-            if tokens and tokens[-1] == ")":
-                raise _bad(",)")
-    if not tokens:
-        raise _bad("(")
-    tokens.pop()
+    if tokens and tokens[-1] == ")":
+        tokens.pop()
+    else:
+        separator = ","
+        while separator == ",":
+            members.append(_type(tokens, depth + 1))
+            separator = tokens.pop() if tokens else ""
+        if separator != ")":
+            raise _bad(separator or "(")
     text = "(" + ",".join(member.text for member in members) + ")"
     dynamic = any(member.dynamic for member in members)
     head = 32 if dynamic else sum(member.head for member in members)

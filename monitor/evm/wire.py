@@ -2,7 +2,7 @@
 
 `decode` turns bytes into Structs whose fields are still hexadecimal text: a million transactions a second. Only what
 touches the watch index is then converted to the nouns of monitor.model. Everything here is hostile until converted:
-sizes, depths and widths are bounded and every fault is Undecodable.
+sizes, depths and widths are bounded and every fault is Undecodable. Call trees and state diffs are in traces.py.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from msgspec import Meta, Raw, Struct, field
 
 from monitor.evm import hexes
 from monitor.evm.transactions import Signature, recover_authority
-from monitor.model.chain import Authorization, CallFrame, Header, Log, SlotChange, Transaction
+from monitor.model.chain import Authorization, Header, Log, Transaction
 from monitor.model.errors import Undecodable
 from monitor.model.units import NO_HASH, Address, Hash, Wei
 
 T = TypeVar("T")
 
 MAX_MESSAGE: Final = 32 << 20  # bytes
-MAX_FRAMES: Final = 4096
-MAX_FRAME_DATA: Final = 4096
 MAX_AUTHORIZATIONS: Final = 1024
 _ABSENT: Final = Raw(b"")
 
@@ -103,33 +101,6 @@ class WireReceipt(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
     block_hash: Short | None = None
     transaction_index: Short | None = None
     contract_address: Short | None = None
-
-
-class WireCall(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
-    """One frame of callTracer with those below it."""
-
-    type: Short = "CALL"
-    sender: Short = field(name="from")
-    to: Short | None = None
-    value: Short | None = None
-    input: str = "0x"
-    error: str | None = None
-    gas_used: Short | None = None
-    calls: list[WireCall] = []
-
-
-class WireAccount(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
-    balance: Short | None = None
-    nonce: int | Short | None = None
-    code: str | None = None
-    storage: dict[Short, Short] = {}
-
-
-class WireDiff(Struct, frozen=True, kw_only=True, gc=False):
-    """prestateTracer in diff mode."""
-
-    pre: dict[Short, WireAccount] = {}
-    post: dict[Short, WireAccount] = {}
 
 
 class WireError(Struct, frozen=True, kw_only=True, gc=False):
@@ -302,48 +273,6 @@ def receipt(wire: WireReceipt) -> Receipt:
         logs=tuple(log(entry) for entry in wire.logs),
         contract=hexes.address(wire.contract_address) if wire.contract_address else None,
     )
-
-
-def frames(tree: WireCall, *, max_frames: int = MAX_FRAMES) -> tuple[CallFrame, ...]:
-    """The call tree in the order of entry. Exactly `max_frames` of them means that there may have been more."""
-    found: list[CallFrame] = []
-    waiting = [(tree, 0)]
-    while waiting and len(found) < max_frames:
-        call, depth = waiting.pop()
-        found.append(frame(call, depth))
-        waiting.extend((inner, depth + 1) for inner in reversed(call.calls))
-    return tuple(found)
-
-
-def frame(call: WireCall, depth: int) -> CallFrame:
-    """One frame alone. Raises Undecodable."""
-    return CallFrame(
-        depth=depth,
-        kind=call.type,
-        sender=hexes.address(call.sender),
-        to=hexes.address(call.to) if call.to else None,
-        value=Wei(hexes.optional(call.value)),
-        data=hexes.octets(call.input[: 2 + 2 * MAX_FRAME_DATA]),
-        error=(call.error or "")[:200],
-    )
-
-
-def slot_changes(diff: WireDiff) -> tuple[SlotChange, ...]:
-    """Changed slots by address and slot. Diff mode leaves zeroed slots out of `post`, and fresh ones out of `pre`."""
-    changes: list[SlotChange] = []
-    for holder in sorted(diff.pre.keys() | diff.post.keys()):
-        before, after = _slots(diff.pre.get(holder)), _slots(diff.post.get(holder))
-        changes.extend(
-            SlotChange(hexes.address(holder), slot, before.get(slot, NO_HASH), after.get(slot, NO_HASH))
-            for slot in sorted(before.keys() | after.keys())
-        )
-    return tuple(change for change in changes if change.before != change.after)
-
-
-def _slots(account: WireAccount | None) -> dict[Hash, Hash]:
-    if account is None:
-        return {}
-    return {hexes.word(slot): hexes.word(value) for slot, value in account.storage.items()}
 
 
 def _access_gas(raw: Raw) -> int:

@@ -95,6 +95,8 @@ class Request(Struct, frozen=True):
     priority: int = 1  # 0 first
     deadline_ms: int = 500
     trace: bool = False  # with call frames
+    rewrite: tuple[Address, ...] = ()  # contracts whose code the asker reads and overrides, with …
+    exchange: tuple[tuple[Address, Address], ...] = ()  # … each first address in it replaced by the second
 
 
 class SimulationDone(ChainEvent, frozen=True, kw_only=True):
@@ -102,6 +104,7 @@ class SimulationDone(ChainEvent, frozen=True, kw_only=True):
     base: Hash
     base_number: int
     effects: tuple[Effects, ...]
+    code_overrides: tuple[tuple[Address, bytes], ...] = ()  # as it ran: given and rewritten
 
 
 class RequestFailed(ChainEvent, frozen=True, kw_only=True):

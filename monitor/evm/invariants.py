@@ -10,14 +10,14 @@ broken. The text is parsed once, when configuration loads (expressions.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import add, eq, floordiv, ge, gt, le, lt, mul, ne, sub
 from typing import Final
 
 from monitor.evm.abi import word
 from monitor.evm.expressions import parsed
 from monitor.model.assets import Expression, Invariant, Operand, Operation, View
-from monitor.model.chain import Probe
+from monitor.model.chain import Probe, Reading
 from monitor.model.units import Address
 
 Readings = Mapping[Probe, bytes | None]
@@ -46,6 +46,16 @@ def evaluate(invariant: Invariant, readings: Readings) -> bool | None:
     """Whether it holds; None where it cannot be known: a reading absent, reverted or short, or a division by zero."""
     value = _value(invariant.tree, readings)
     return None if value is None else bool(value)
+
+
+def before(readings: Iterable[Reading]) -> Readings:
+    """What the probes read before the transaction."""
+    return {reading.probe: reading.before for reading in readings}
+
+
+def after(readings: Iterable[Reading]) -> Readings:
+    """What the probes read after it."""
+    return {reading.probe: reading.after for reading in readings}
 
 
 def described(invariant: Invariant, readings: Readings) -> str:

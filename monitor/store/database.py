@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg
 from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -25,7 +25,14 @@ from monitor.model.errors import ConfigurationError, DrawbridgeError
 
 DEADLINE_S: Final = 5.0
 BUSY_MS: Final = 4_000  # below the deadline, so that a locked database says so itself
-DRIVER_FAULTS: Final = (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError)
+DRIVER_FAULTS: Final = (
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg says when the server hung up while nothing was asked
+    SQLAlchemyError,
+    OSError,
+)
 SERVER_SETTINGS: Final = {"synchronous_commit": "on", "application_name": "drawbridge"}
 PRAGMAS: Final = (
     f"PRAGMA busy_timeout = {BUSY_MS}",
@@ -39,6 +46,10 @@ _HINTS: Final = (
     ("database is locked", "another process holds the file: find it and stop it"),
     ("readonly", "make the file and its directory writable"),
     ("unable to open", "check the path and its permissions"),
+    ("another operation (2) is in progress", "the server hung up: check PostgreSQL and start again"),
+    ("connection is closed", "check PostgreSQL and start again"),
+    ("connection was closed", "check PostgreSQL and start again"),
+    ("terminating connection", "check PostgreSQL and start again"),
     ("Connect call failed", "check that PostgreSQL runs and the address in `store`"),
     ("not a database", "this is not a SQLite file: check `store`"),
 )
@@ -89,7 +100,12 @@ def connect(where: Place, *, pool: int = 2, create: bool = False) -> AsyncEngine
         return await dial_postgres(where)
 
     return create_async_engine(
-        "postgresql+asyncpg://", async_creator=dial, pool_size=pool, max_overflow=0, pool_timeout=DEADLINE_S
+        "postgresql+asyncpg://",
+        async_creator=dial,
+        pool_size=pool,
+        max_overflow=0,
+        pool_timeout=DEADLINE_S,
+        pool_pre_ping=True,  # a restarted server costs a reader nothing
     )
 
 

@@ -68,9 +68,9 @@ def quiet_step(seq: int, tail: bytes) -> bytes:
 
 
 def step_bytes(row: Row, forms: Mapping[int, bytes]) -> bytes | None:
-    """The step's exact bytes; None where a quiet row names a form that is not there."""
+    """The step's exact bytes; None where the row's form is not what it must be."""
     if row.step is not None:
-        return row.step
+        return row.step if row.form == NOT_QUIET else None
     tail = forms.get(row.form)
     return None if tail is None else quiet_step(row.seq, tail)
 

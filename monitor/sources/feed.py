@@ -110,9 +110,9 @@ class NodeFeed:
             group.create_task(self._listen())
             group.create_task(self._poll_when_silent())
 
-    async def ahead(self, first: int, last: int) -> None:
-        """Report the headers from `first` to `last`, the last one as if it were the head: one stretch of a long gap."""
-        await self._link([_by_number(number) for number in range(first, last + 1)], Hash(b""))
+    async def ahead(self, numbers: Sequence[int]) -> None:
+        """Report the headers of these numbers, the last one as if it were the head: one stretch of a long gap."""
+        await self._link([_by_number(number) for number in numbers], Hash(b""))
 
     async def link(self, wanted: Hash, below: Sequence[int]) -> None:
         """Report the header of this hash, and those of the numbers below it."""

@@ -1,4 +1,4 @@
-"""The newest head of one chain and what was mined lately, shared between this chain's sources. Holds no task and no socket."""
+"""The newest head of one chain and what was mined lately, shared by this chain's sources. Holds no task, no socket."""
 
 from __future__ import annotations
 

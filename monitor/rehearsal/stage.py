@@ -6,6 +6,8 @@ It knows nothing of the defence. Every key here is made from a published phrase 
 from __future__ import annotations
 
 import json
+import time
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from eth_utils.crypto import keccak
 
 from monitor.rehearsal.anvil import CHECKOUT, DEV_KEYS, Anvil
 from monitor.rehearsal.builder import Builder
+from monitor.rehearsal.builder_endpoint import Endpoint
 from monitor.rehearsal.builder_maker import BuiltBlock
 
 ETHER = 10**18
@@ -58,18 +61,20 @@ class Deployed:
 class Stage:
     """Deploys, sends, calls and ends slots. `wait` is asked before each slot ends: the defence's time to react."""
 
-    def __init__(self, anvil: Anvil, builder: Builder, *, seed: int) -> None:
-        self.anvil, self.builder = anvil, builder
+    def __init__(self, anvil: Anvil, builder: Builder, *, seed: int, folder: Path) -> None:
+        self.anvil, self.builder, self.folder = anvil, builder, folder
         self.random = Random(seed)
-        self.wait: Callable[[], Awaitable[None]] | None = None
-        self.defended = False
+        self.wait: Callable[[bool], Awaitable[None]] | None = None
+        self.nodes: dict[str, Endpoint] = {}  # what the defence connects to
+        self.slot_began: list[int] = []  # wall clock, ns
         self.sent: dict[str, list[str]] = {"attack": [], "benign": [], "setup": []}
         self._people: dict[str, Person] = {}
         self._client = httpx.AsyncClient(base_url=anvil.http_url, timeout=_DEADLINE_S, trust_env=False)
         self.admin = self._adopt("admin", DEV_KEYS[0])
         self.responder = self._adopt("responder", DEV_KEYS[1])
         self.tightener = self._adopt("tightener", DEV_KEYS[2])
-        self.slots_real_ns: list[int] = []
+        self.attack_slot: int | None = None  # when the first malicious transaction was sent
+        self.attack_ms = 0.0
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -141,17 +146,37 @@ class Stage:
     async def balance(self, who: str) -> int:
         return int(await self.rpc("eth_getBalance", who, "latest"), 16)
 
-    async def end_slot(self, *, slot_s: int | None = None) -> BuiltBlock:
-        """Give the defence the rest of the slot, then make the block. `slot_s` lets more chain time pass."""
+    async def end_slot(self, *, slot_s: int | None = None, patient: bool = True) -> BuiltBlock:
+        """Give the defence its part of the slot, then make the block. `slot_s` lets more chain time pass.
+
+        An impatient end does not wait until the defence has seen the head: it may be cut off.
+        """
         if self.wait is not None:
-            await self.wait()
+            await self.wait(patient)
         timestamp = None
         if slot_s is not None:
             timestamp = int((await self.builder.head())["timestamp"], 16) + slot_s
         block = await self.builder.seal(timestamp)
-        if self.wait is not None:
-            await self.wait()
+        self.slot_began.append(time.time_ns())
         return block
+
+    async def reconnected(self) -> None:
+        """Until the defence has caught up with the chain."""
+        if self.wait is not None:
+            await self.wait(True)
+
+    def scenario_ms(self, wall_ns: int) -> float:
+        """Wall time as milliseconds since the scenario's start, a slot counting its full length."""
+        slot = max(bisect_right(self.slot_began, wall_ns) - 1, 0)
+        began = self.slot_began[slot] if self.slot_began else wall_ns
+        into = min((wall_ns - began) / 10**6, float(self.builder.profile.slot_ms))
+        return slot * self.builder.profile.slot_ms + max(into, 0.0)
+
+    def mark_attack(self) -> None:
+        """The first malicious transaction was just sent; later calls change nothing."""
+        if self.attack_slot is None:
+            self.attack_slot = self.builder.slots.slot
+            self.attack_ms = self.scenario_ms(time.time_ns())
 
     async def _send(
         self,

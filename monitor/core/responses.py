@@ -31,6 +31,7 @@ def note(state: CoreState, event: AnyEvent) -> ActionRecord | None:
     match event:
         case ResponseSigned():
             record.stage = "signed"
+            record.sent.append(event)
         case ResponseBroadcast(accepted_by=accepted, refused_by=refused):
             _note_broadcast(record, accepted=accepted, refused=refused)
         case ResponseIncluded():
@@ -108,6 +109,8 @@ def carry_over(before: CoreState, after: CoreState, *, chain_id: int, number: in
             after.incidents[incident.id] = incident
             if incident.stage == "contained":
                 incident.stage = "responding"
+        elif incident is not None and action_id not in after.incidents[incident.id].actions:
+            after.incidents[incident.id].actions.append(action_id)
 
 
 def _lapsing(record: ActionRecord, head: Header) -> bool:
@@ -134,6 +137,7 @@ def _note_included(state: CoreState, record: ActionRecord, event: ResponseInclud
     head = state.heads.get(record.chain_id)
     timestamp = event.timestamp or (head.header.timestamp if head else 0)
     record.stage, record.included_block, record.included_at_s = "included", event.block_number, timestamp
+    record.included = event
     record.checks.clear()
     match record.action:
         case Pause(duration_s=duration_s):

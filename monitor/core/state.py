@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from monitor.core.limits import Acts
 from monitor.model.actions import AnyAction, Attack, Clearance, Rehearsal
 from monitor.model.chain import Header
-from monitor.model.events import AuthorityProbed, HealthSeen, PriceSeen
+from monitor.model.events import AuthorityProbed, HealthSeen, PriceSeen, ResponseIncluded, ResponseSigned
 from monitor.model.incidents import Assessment
 from monitor.model.incidents import State as IncidentStage
 from monitor.model.signals import Signal, Subject, Threat
@@ -71,6 +71,8 @@ class ActionRecord(Struct):
     checks: list[int] = field(default_factory=list)  # after_blocks already asked for
     lapses_at_s: int = 0  # chain time at which a pause ends by itself
     attack_pays_usd: Usd = Usd(0)
+    sent: list[ResponseSigned] = field(default_factory=list)  # the bytes that go out again
+    included: ResponseIncluded | None = None
 
 
 class IncidentRecord(Struct):

@@ -110,6 +110,10 @@ class Core:
             if detector.state is not None and detector.about.id in snapshot.detectors:
                 detector.state = decode(snapshot.detectors[detector.about.id], type(detector.state))
 
+    def oldest(self) -> tuple[int, bytes] | None:
+        """The snapshot from which a restart replays: the oldest in the ring, so that the ring comes back with it."""
+        return (self._ring[0].seq - 1, self._ring[0].data) if self._ring else None
+
     def unfinished(self) -> tuple[ActionRecord, ...]:
         """Responses that a restart must take up again: asked of the lab, cleared, signed or sent, and not included."""
         stages = ("rehearsing", "cleared", "signed", "sent")

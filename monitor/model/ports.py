@@ -197,6 +197,9 @@ class Submit(Protocol):
     async def bump(self, sent: ResponseSigned, bid: Bid) -> SignedTransaction | None:
         """The same call on the same nonce at a higher fee; None where the bid is spent or another way is better."""
 
+    async def outbid(self, sent: ResponseSigned, bid: Bid) -> Sequence[ResponseSigned]:
+        """Raises of what is below on the same key and would hold this response up: journal and send each."""
+
     async def send(self, chain_id: ChainId, action_id: str, raw: bytes, tx_hash: Hash) -> ResponseBroadcast:
         """To every node and relay of the chain. Equal bytes known already count as accepted."""
 

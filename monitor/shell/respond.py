@@ -116,19 +116,24 @@ class Respond:
             )
             return
         for signed in await self._submit.sign(rehearsed, clearance.bid):
-            await self._inbox.post(
-                ResponseSigned(
-                    chain_id=plan.chain_id,
-                    action_id=plan.action.id,
-                    incident=plan.action.incident,
-                    signer=plan.signer,
-                    sender=signed.request.sender,
-                    nonce=signed.request.nonce,
-                    hash=signed.hash,
-                    raw=signed.raw,
-                )
+            version = ResponseSigned(
+                chain_id=plan.chain_id,
+                action_id=plan.action.id,
+                incident=plan.action.incident,
+                signer=plan.signer,
+                sender=signed.request.sender,
+                nonce=signed.request.nonce,
+                hash=signed.hash,
+                raw=signed.raw,
             )
-            await self._inbox.put(await self._submit.send(plan.chain_id, plan.action.id, signed.raw, signed.hash))
+            await self._let_out(version)
+            for raised in await self._submit.outbid(version, clearance.bid):
+                await self._let_out(raised)
+
+    async def _let_out(self, version: ResponseSigned) -> None:
+        """Durable first; then to every node."""
+        await self._inbox.post(version)
+        await self._inbox.put(await self._submit.send(version.chain_id, version.action_id, version.raw, version.hash))
 
     async def _chase(self, clearance: Clearance) -> None:
         record = self._core.state.actions.get(clearance.action_id)
@@ -160,8 +165,7 @@ class Respond:
             raw=signed.raw,
             replaces=newest.hash,
         )
-        await self._inbox.post(replacement)
-        await self._inbox.put(await self._submit.send(newest.chain_id, newest.action_id, signed.raw, signed.hash))
+        await self._let_out(replacement)
 
     async def _verify(self, check: Check) -> None:
         record = self._core.state.actions.get(check.action_id)

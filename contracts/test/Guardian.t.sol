@@ -314,6 +314,14 @@ contract GuardianFailingTargetsTest is GuardianFixture {
         vm.revertToState(id);
     }
 
+    function test_a_short_answer_is_not_filled_up_from_memory() public {
+        // The last byte of the address is what memory would fill up with: here zero, which would read as "no".
+        Target d = Target(address(0xAB00));
+        vm.etch(address(d), address(a).code);
+        d.setMode(Target.Mode.ReadReturnsNothing);
+        assertEq(uint256(guardian.status(address(d)).paused), uint256(Guardian.Reading.Unreadable), "status");
+    }
+
     function test_one_whose_answer_is_long_is_read_by_its_first_word() public {
         assertOutcome(batch(Target.Mode.ReadReturnsMuch), Guardian.Outcome.Paused);
     }

@@ -15,6 +15,7 @@ interface Vm {
     function expectRevert(bytes calldata data) external;
     function prank(address who) external;
     function revertToState(uint256 id) external returns (bool);
+    function setEnv(string calldata name, string calldata value) external;
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function snapshotState() external returns (uint256 id);
     function startPrank(address who) external;

@@ -19,7 +19,7 @@ from monitor.model.chain import Probe
 from monitor.model.errors import Undecodable, Unreachable
 from monitor.model.units import Hash, shown
 
-PROBE_GAS: Final = 5_000_000
+PROBE_GAS: Final = 600_000  # half a million and the call itself, as simulations give a probe
 MAX_RETURN: Final = 4096  # bytes
 CHUNK: Final = 256  # calls in one frame
 

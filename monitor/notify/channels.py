@@ -55,6 +55,7 @@ class AppriseChannel:
         self.name = name
         self._url, self._threads, self._deadline_s = url, threads, deadline_s
         self._service: Any = None
+        self.fault = ""  # of the last try: no more than a kind, since messages may hold the address
 
     def __repr__(self) -> str:
         return f"AppriseChannel({self.name!r})"
@@ -75,7 +76,13 @@ class AppriseChannel:
         await asyncio.wait({future}, timeout=self._deadline_s)
         if not future.done():
             future.cancel()
-        return not future.cancelled() and future.exception() is None and future.result()
+        if future.cancelled():
+            self.fault = "too slow"
+            return False
+        raised = future.exception()
+        took = raised is None and future.result()
+        self.fault = type(raised).__name__ if raised else "" if took else "refused"
+        return took
 
     def _load(self) -> bool:
         if self._service is None:
@@ -129,8 +136,8 @@ class AppriseNotifier:
         """A line for each address that apprise does not understand."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(channel.understood()) for channel in self._apprise]
-        bad = [c.name for c, task in zip(self._apprise, tasks, strict=True) if not task.result()]
-        return tuple(f"notify: {name}: apprise does not understand this address" for name in bad)
+        bad = [channel for channel, task in zip(self._apprise, tasks, strict=True) if not task.result()]
+        return tuple(f"notify: {c.name}: apprise does not understand this address ({c.fault})" for c in bad)
 
     def close(self) -> None:
         """Wait for nothing: what hangs ends with its own deadline."""
@@ -148,7 +155,7 @@ def _service(url: str) -> Any:
 
     logging.getLogger("apprise").propagate = False
     asset = apprise.AppriseAsset(
-        secure_logging=True, interpret_escapes=False, allow_templates=False, storage_mode="memory"
+        secure_logging=True, interpret_escapes=False, interpret_emojis=False, storage_mode="memory"
     )
     service = apprise.Apprise(asset=asset)
     return service if service.add(url) else None

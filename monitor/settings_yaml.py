@@ -1,0 +1,147 @@
+"""YAML with positions: each value knows its line, so that a configuration error can name file, line and field.
+
+Plain data only. Aliases, merge keys, foreign tags and keys written twice are refused; ${NAME} reads the environment,
+and what came from there is remembered, so that no message ever shows it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path as File
+from typing import Any, Final
+
+import yaml
+
+from monitor.model.errors import ConfigurationError
+
+Path = tuple[str | int, ...]
+
+MAX_BYTES: Final = 1_000_000
+MAX_DEPTH: Final = 32
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_INTEGER: Final = re.compile(
+    r"[-+]?(0|[1-9][0-9_]{0,80})"
+)  # neither octal nor 12:30, which YAML 1.1 also calls integers
+_KINDS: Final = ("str", "int", "float", "bool", "null", "timestamp")
+
+
+class Document:
+    """A parsed file: `data` is plain Python, `line` finds where a path stands (1-based).
+
+    `environment` None leaves ${NAME} as it stands: for those who read the journal and have no secrets.
+    """
+
+    def __init__(self, name: str, text: str, environment: Mapping[str, str] | None) -> None:
+        self.name = name
+        self._lines: dict[Path, int] = {}
+        self._secret: set[Path] = set()
+        self._environment = environment
+        self._faults: list[str] = []
+        self.data = self._value(_compose(name, text), ())
+        if self._faults:
+            raise ConfigurationError(tuple(self._faults))
+
+    def line(self, path: Path) -> int:
+        """The line of a path, or of its nearest parent that is written down."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._lines.get(path, 1)
+
+    def from_environment(self, path: Path) -> bool:
+        """Whether this value, or one inside it, holds something of the environment."""
+        return any(secret[: len(path)] == path for secret in self._secret)
+
+    def fault(self, path: Path, what: str) -> str:
+        """'file:line: field: what'."""
+        field = ".".join(str(p) for p in path) or "file"
+        return f"{self.name}:{self.line(path)}: {field}: {what}"
+
+    def _value(self, node: yaml.Node | None, path: Path) -> Any:
+        if node is None:
+            return {}
+        self._lines.setdefault(path, node.start_mark.line + 1)
+        if len(path) > MAX_DEPTH:
+            self._faults.append(self.fault(path, f"is nested too deeply; at most {MAX_DEPTH} levels"))
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(child, (*path, i)) for i, child in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, child in node.value:
+            name = str(key.value)[:80] if isinstance(key, yaml.ScalarNode) else "?"
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                self._faults.append(self.fault(path, f"line {key.start_mark.line + 1}: a key must be a plain word"))
+                continue
+            twice = name in found
+            self._lines[(*path, name)] = key.start_mark.line + 1
+            if twice:
+                self._faults.append(self.fault((*path, name), "is written twice; keep one"))
+            found[name] = self._value(child, (*path, name))
+        return found
+
+    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), str(node.value)
+        if kind not in _KINDS:
+            self._faults.append(
+                self.fault(path, f"the tag {node.tag[:40]!r} is not allowed; write plain text or numbers")
+            )
+            return None
+        if kind == "int" and _INTEGER.fullmatch(text):
+            return int(text.replace("_", ""))
+        if kind in ("str", "int", "timestamp"):  # an unquoted 0x… stays text
+            return _VARIABLE.sub(lambda match: self._variable(match, path), text)
+        try:
+            return yaml.SafeLoader("").construct_object(node)
+        except (ValueError, KeyError, yaml.YAMLError):
+            self._faults.append(self.fault(path, f"{text[:40]!r} is no {kind}; put it in quotes if it is text"))
+            return None
+
+    def _variable(self, match: re.Match[str], path: Path) -> str:
+        if self._environment is None:
+            return match.group()
+        name = match.group(1)
+        self._secret.add(path)
+        if name not in self._environment:
+            self._faults.append(self.fault(path, f"environment variable {name} is not set; export it"))
+            return ""
+        return self._environment[name]
+
+
+def read_text(name: str) -> str:
+    """The text of a configuration file, bounded. Raises ConfigurationError."""
+    try:
+        with File(name).open("rb") as handle:
+            raw = handle.read(MAX_BYTES + 1)
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError((f"{name}:1: file: is not UTF-8 text; give a YAML file",)) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError((f"{name}:1: file: cannot be read: {why}; give the path of a YAML file",)) from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigurationError(
+            (f"{name}:1: file: is larger than {MAX_BYTES} bytes; put lists into files of their own",)
+        )
+    return text
+
+
+def _compose(name: str, text: str) -> yaml.Node | None:
+    try:
+        for token in yaml.scan(text):
+            if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
+                line = token.start_mark.line + 1
+                raise ConfigurationError((f"{name}:{line}: file: YAML aliases are not allowed; write the value out",))
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError((f"{name}:{line}: file: is not YAML: {error.problem or 'unreadable'}",)) from None
+    except yaml.YAMLError as error:
+        said = str(error).splitlines()[0][:120]
+        raise ConfigurationError((f"{name}:1: file: is not YAML: {said}",)) from None
+    except RecursionError:
+        raise ConfigurationError((f"{name}:1: file: is nested too deeply; at most {MAX_DEPTH} levels",)) from None

@@ -7,6 +7,7 @@ sizes, depths and widths are bounded and every fault is Undecodable. Call trees 
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from typing import Annotated, Any, Final, TypeVar
 
@@ -22,6 +23,7 @@ from monitor.model.units import NO_HASH, Address, Hash, Wei
 T = TypeVar("T")
 
 MAX_MESSAGE: Final = 32 << 20  # bytes
+MAX_NESTING: Final = 5_000
 MAX_AUTHORIZATIONS: Final = 1024
 _ABSENT: Final = Raw(b"")
 
@@ -183,6 +185,8 @@ def decode(data: bytes | Raw, kind: type[T], *, max_bytes: int = MAX_MESSAGE) ->
     """The `kind` that these bytes hold. Raises Undecodable; unknown fields are skipped."""
     if memoryview(data).nbytes > max_bytes:
         raise Undecodable(f"message of {memoryview(data).nbytes} bytes; at most {max_bytes}")
+    if sys.getrecursionlimit() > MAX_NESTING:
+        sys.setrecursionlimit(MAX_NESTING)  # py-evm sets 100,000: deep JSON would then end the process, not raise
     try:
         value: T = decoder(kind).decode(data)  # type: ignore[arg-type]  # a type is hashable
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

@@ -31,9 +31,14 @@ from monitor.model.units import Address, ChainId, Hash, Instant, Usd, Wei
 
 
 class Label(Protocol):
-    kind: str  # exploiter, mixer, sanctioned, scam, exchange …
-    origin: str
-    expires_at: Instant
+    @property
+    def kind(self) -> str: ...  # exploiter, mixer, sanctioned, scam, exchange …
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def expires_at(self) -> Instant: ...
 
 
 class Labels(Protocol):

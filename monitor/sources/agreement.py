@@ -25,7 +25,7 @@ from monitor.sources.health import LAG_BLOCKS, Level, head_level, nodes_level
 GRACE_NS: Final = SECOND  # a node may hold another block this long: a reorg reaches nodes one after the other
 RELINK_NS: Final = SECOND // 2  # before the same node is asked again for a link that it did not give
 REMEMBERED: Final = 512  # headers whose roots are kept
-BELOW: Final = 8  # numbers fetched below a missing header of another branch
+BELOW: Final = 16  # numbers fetched below a missing header of another branch
 ODD: Final = {"forked": "holds another block", "unlinked": "its chain is not shown to contain ours"}
 NOT_ITS_HASH: Final = "gave a header whose hash is not that of its fields"
 
@@ -225,6 +225,10 @@ class Agreement:
         if node.wrong:
             return node.wrong
         return node.odd if node.odd and now_ns - node.odd_since_ns >= GRACE_NS else ""
+
+    def _clean(self) -> int:
+        """Nodes that were not caught. Without a quorum of them caught ones vote again: better than to see nothing."""
+        return sum(1 for node in self._nodes.values() if not node.wrong and not node.gone)
 
     def _may_link(self, name: str, now_ns: int) -> bool:
         node = self._nodes[name]

@@ -127,7 +127,7 @@ class NodeFeed:
             await self._report(Report(self.name, gone=str(error), link=True))
             return
         if wanted and (not found or found[-1].header.hash != wanted):
-            await self._report(Report(self.name, wrong="cannot show the parent of its own head", link=True))
+            await self._report(Report(self.name, link=True))  # it may have reorganised since; it does not vote unlinked
             return
         claims = linked(found)
         if not wanted and claims:

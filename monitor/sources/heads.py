@@ -19,6 +19,7 @@ from monitor.model.units import Hash
 
 DEPTH: Final = 256  # canonical blocks remembered; a reorg deeper than this is refused, loudly
 
+ANCHORS: Final = 64  # blocks below the first one told that are known, so that a reorg there is followed
 FIRST_LINK: Final = 64  # before the first agreement, how far below its head a claim is linked
 
 
@@ -52,6 +53,7 @@ class CanonicalTracker:
         self._nodes = tuple(nodes)
         self._quorum = quorum
         self._canonical: list[Header] = list(known)[-DEPTH:]
+        self._told_from = self._canonical[0].number if self._canonical else 0
         self._headers: dict[Hash, Header] = {header.hash: header for header in self._canonical}
         self._claims: dict[str, Header] = {}
 
@@ -80,20 +82,24 @@ class CanonicalTracker:
 
     def learn(self, header: Header) -> Header:
         """Take a header that was fetched to link a claim; the one already known by its hash stays."""
-        return self._headers.setdefault(header.hash, header)
+        kept = self._headers.setdefault(header.hash, header)
+        while self._canonical and len(self._canonical) < ANCHORS and (below := self._parent(self._canonical[0])):
+            self._canonical.insert(0, below)
+        return kept
 
     def forget(self, node: str) -> None:
         """Take a node's claim back: it lied, or is gone."""
         self._claims.pop(node, None)
 
     def missing(self) -> tuple[Missing, ...]:
-        """Headers that would link claims: at most one per node, its lowest unknown ancestor."""
+        """Headers that would link claims: at most one per node, its lowest unknown ancestor; else an anchor."""
         found = [(node, claim, self._lowest(claim)) for node, claim in self._claims.items()]
-        return tuple(
+        links = tuple(
             Missing(node, lowest.number - 1, lowest.parent)
             for node, claim, lowest in found
             if lowest.number > self._floor(claim) and lowest.parent not in self._headers and not self.holds(lowest.hash)
         )
+        return links or self._anchor()
 
     def advance(self) -> Change:
         """Move to the best chain that a quorum agrees on."""
@@ -128,7 +134,7 @@ class CanonicalTracker:
         first = [header for *rank, header in agreed if tuple(rank) == best]
         if len(first) != 1:
             return Change()
-        self._canonical = first
+        self._canonical, self._told_from = first, first[0].number
         return Change(added=tuple(first))
 
     def _walk(self, fork: int, branches: Iterable[tuple[int, tuple[Header, ...]]]) -> tuple[Header, ...]:
@@ -162,9 +168,11 @@ class CanonicalTracker:
         kept = self._canonical[fork + 1 - bottom :]
         while shared < min(len(path), len(kept)) and path[shared] == kept[shared]:
             shared += 1
-        added, orphaned = path[shared:], tuple(reversed(kept[shared:]))
+        added, gone = path[shared:], reversed(kept[shared:])
         if not added:
             return Change()
+        orphaned = tuple(header for header in gone if header.number >= self._told_from)
+        self._told_from = min(self._told_from, added[0].number)
         self._canonical[fork + 1 - bottom + shared :] = added
         del self._canonical[:-DEPTH]
         return Change(orphaned, added)
@@ -209,6 +217,13 @@ class CanonicalTracker:
         """The known parent. One whose number does not fit is none: walks always end."""
         parent = self._headers.get(header.parent)
         return parent if parent is not None and parent.number == header.number - 1 else None
+
+    def _anchor(self) -> tuple[Missing, ...]:
+        """The block below the lowest that we hold: known but never told, so that a reorg below our beginning links."""
+        lowest = self._canonical[0] if self._canonical else None
+        if lowest is None or not lowest.number or len(self._canonical) >= ANCHORS or lowest.parent in self._headers:
+            return ()
+        return tuple(Missing(node, lowest.number - 1, lowest.parent) for node in self._claims)
 
     def _floor(self, claim: Header) -> int:
         """No ancestor at or below this height is asked for."""

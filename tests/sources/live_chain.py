@@ -34,6 +34,7 @@ CHAIN = ChainId(31337)
 CLOCK = SystemClock()
 LIMITS = SocketLimits(first_wait_s=0.02, longest_wait_s=0.2, ping_s=2.0)
 DEADLINE_S = 20.0
+_open: list[Nodes] = []
 
 
 @asynccontextmanager
@@ -45,6 +46,8 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
             yield stage
         finally:
             await stage.close()
+            while _open:
+                await _open.pop().close()
 
 
 @dataclass
@@ -143,4 +146,6 @@ def block_source(
 
 
 def nodes_of(endpoints: Sequence[Endpoint], chain_id: ChainId = CHAIN) -> Nodes:
-    return Nodes(chain_id, [Rpc(each.url, clock=CLOCK, name=each.name) for each in endpoints], clock=CLOCK)
+    """Closed when the stage is."""
+    _open.append(Nodes(chain_id, [Rpc(each.url, clock=CLOCK, name=each.name) for each in endpoints], clock=CLOCK))
+    return _open[-1]

@@ -34,10 +34,11 @@ def settle(tracker: CanonicalTracker, world: Mapping[Hash, Header]) -> list[Chan
     """Answer what is missing from the whole tree and advance until nothing moves."""
     changes: list[Change] = []
     while True:
-        for missing in tracker.missing():
+        asked = [missing for missing in tracker.missing() if missing.hash in world]
+        for missing in asked:
             tracker.learn(world[missing.hash])
         change = tracker.advance()
-        if change == Change() and not tracker.missing():
+        if change == Change() and not asked:
             return changes
         changes.append(change)
 
@@ -142,6 +143,18 @@ def test_a_restart_with_the_journal_s_headers_orphans_what_is_gone() -> None:
     for change in settle(tracker, {block.hash: block for block in other}):
         follower.apply(change)
     assert follower.chain == blocks[:3] + other
+
+
+def test_a_reorg_below_the_first_block_that_was_told_is_followed() -> None:
+    blocks = chain(6)
+    other = chain(4, on=blocks[2], branch="other")
+    world = {block.hash: block for block in (*blocks, *other)}
+    tracker, follower = CanonicalTracker(("a",), 1), Follower()
+    for claim in (blocks[4], blocks[5], other[3]):
+        tracker.observe("a", claim)
+        for change in settle(tracker, world):
+            follower.apply(change)
+    assert follower.chain == other
 
 
 def test_a_header_that_is_its_own_parent_ends_no_walk_in_a_loop() -> None:

@@ -21,17 +21,17 @@ class Holdings:
     amounts: dict[str, int]
 
 
-async def holdings(stage: Stage, script: Script) -> Holdings:
-    """Read at the head."""
-    number = int((await stage.builder.head())["number"], 16)
+async def holdings(stage: Stage, script: Script, *, at: int | None = None) -> Holdings:
+    """Read at the head, or at an earlier block."""
+    number = int((await stage.builder.head())["number"], 16) if at is None else at
     amounts: dict[str, int] = {}
     for token in script.tokens:
         total = 0
         for who in script.attackers:
             if token.address == ETHER_ASSET:
-                total += await stage.balance(who)
+                total += await stage.balance(who, at=number)
             else:
-                total += int(await stage.read(token.address, "balanceOf(address)", who))
+                total += int(await stage.read(token.address, "balanceOf(address)", who, at=number))
         amounts[token.address] = total
     return Holdings(number, amounts)
 

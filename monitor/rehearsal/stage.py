@@ -75,6 +75,7 @@ class Stage:
         self.tightener = self._adopt("tightener", DEV_KEYS[2])
         self.attack_slot: int | None = None  # when the first malicious transaction was sent
         self.attack_ms = 0.0
+        self.first_slot = 0  # of the play; what was before is setting up
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -136,15 +137,23 @@ class Stage:
         """An attacker's transaction; private unless told otherwise."""
         return await self.send(who, to, call, *args, **({"private": True} | how), kind="attack")
 
-    async def read(self, at: str | Deployed, call: str, *args: Any, returns: Sequence[str] = ("uint256",)) -> Any:
-        """Call a view at the head."""
-        where = at.address if isinstance(at, Deployed) else at
-        raw = await self.rpc("eth_call", {"to": where, "data": "0x" + encode_call(call, args).hex()}, "latest")
+    async def read(
+        self,
+        target: str | Deployed,
+        call: str,
+        *args: Any,
+        returns: Sequence[str] = ("uint256",),
+        at: int | None = None,
+    ) -> Any:
+        """Call a view at the head, or at an earlier block."""
+        where = target.address if isinstance(target, Deployed) else target
+        block = "latest" if at is None else hex(at)
+        raw = await self.rpc("eth_call", {"to": where, "data": "0x" + encode_call(call, args).hex()}, block)
         found = abi_decode(list(returns), bytes.fromhex(raw[2:]))
         return found[0] if len(found) == 1 else found
 
-    async def balance(self, who: str) -> int:
-        return int(await self.rpc("eth_getBalance", who, "latest"), 16)
+    async def balance(self, who: str, *, at: int | None = None) -> int:
+        return int(await self.rpc("eth_getBalance", who, "latest" if at is None else hex(at)), 16)
 
     async def end_slot(self, *, slot_s: int | None = None, patient: bool = True) -> BuiltBlock:
         """Give the defence its part of the slot, then make the block. `slot_s` lets more chain time pass.
@@ -159,6 +168,11 @@ class Stage:
         block = await self.builder.seal(timestamp)
         self.slot_began.append(time.time_ns())
         return block
+
+    def begin(self) -> None:
+        """The play's first slot starts now; what was before was setting up."""
+        self.first_slot = self.builder.slots.slot
+        self.slot_began.append(time.time_ns())
 
     async def reconnected(self) -> None:
         """Until the defence has caught up with the chain."""

@@ -1,4 +1,4 @@
-"""Labels from files that the owner names: plain lines, JSON or CSV. Bounded; what does not parse is counted, not fatal."""
+"""Labels from files that the owner names: plain lines, JSON or CSV. What does not parse is counted, not fatal."""
 
 from __future__ import annotations
 

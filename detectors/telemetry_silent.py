@@ -1,8 +1,8 @@
 """A source has gone quiet, stands still, or breaks all the time: we do not see, and people must know.
 
-It says nothing about theft: the threat is "blind", which no playbook answers with an action. What it claims is what we
-measured on our own events, so the evidence is a proof and not an inference; a source that answers again takes its claim
-back with the same roots and weight 0.
+It says nothing about theft: the threat is "blind", which no playbook answers with an action. What it claims is what
+we measured on our own events, so the evidence is a proof and not an inference; a source that answers again takes its
+claim back with the same roots and weight 0.
 
 Weight: none to estimate. Silence beyond the limit is the thing itself; λ is the cap of a proof.
 """

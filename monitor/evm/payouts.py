@@ -1,7 +1,7 @@
 """What watched assets pay out to strangers, from the transfers of one transaction.
 
-Counted are ether and tokens that some asset lists; never what reverts, what goes to the owner's own known destinations,
-or what the same destination gives back in the same transaction.
+Counted are ether and tokens that some asset lists; never what reverts, or what the same destination gives back in the
+same transaction.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from monitor.model.ports import Assets, Prices
 from monitor.model.units import NATIVE, Address, ChainId, Usd, Wei
 
 
-def payers(sighting: Sighting, assets: Assets) -> Iterator[tuple[Asset, list[Transfer]]]:
-    """Each asset that paid strangers in this transaction, with what it paid; by address."""
+def payers(sighting: Sighting, assets: Assets, *, own: bool = False) -> Iterator[tuple[Asset, list[Transfer]]]:
+    """Each asset that paid somebody in this transaction, with what it paid; by address.
+
+    Not its cold wallet nor its known destinations, unless `own`.
+    """
     listed = [t for t in sighting.effects.transfers if t.amount > 0 and _counts(sighting.chain_id, t, assets)]
     for sender in sorted({t.sender for t in listed}):
         asset = assets.at(sighting.chain_id, sender)
         if asset is None:
             continue
-        own = {asset.cold_address, *asset.known_destinations}
-        paid = [t for t in payouts(sender, sighting.transaction, listed) if t.to not in own]
+        paid = payouts(sender, sighting.transaction, listed)
+        if not own:
+            paid = [t for t in paid if not is_own(asset, t.to)]
         if paid:
             yield asset, paid
 
@@ -45,6 +49,11 @@ def payouts(payer: Address, transaction: Transaction, transfers: Sequence[Transf
             other, amount = (t.to, t.amount) if t.sender == payer else (t.sender, -t.amount)
             net[t.token, other] = net.get((t.token, other), 0) + amount
     return [t for t in left if net[t.token, t.to] > 0]
+
+
+def is_own(asset: Asset, to: Address) -> bool:
+    """Whether the owner named this destination himself."""
+    return to == asset.cold_address or to in asset.known_destinations
 
 
 def worth(chain_id: ChainId, transfers: Sequence[Transfer], prices: Prices) -> Usd | None:

@@ -6,13 +6,15 @@ for whatever competes with it for one nonce. What reverts moves nothing and is n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from monitor.model.assets import Asset
-from monitor.model.chain import Effects, Transaction
+from monitor.model.chain import Effects, Transaction, Transfer
 from monitor.model.events import AnyEvent, PendingSimulated, TransactionMined
+from monitor.model.ports import Assets
 from monitor.model.signals import Fact, Threat
 from monitor.model.units import ChainId, Hash
 
@@ -22,7 +24,10 @@ Rule = Literal["conservation", "invariant", "no_ledger_entry", "declared_never"]
 
 
 class Sighting(Struct, frozen=True):
-    """A transaction with its effects. `firm` is whether it is mined, or includable and the same under two contexts."""
+    """A transaction with its effects. `firm` is whether it is mined, or includable and the same under two contexts.
+
+    `includable` is whether it is mined or could be next.
+    """
 
     chain_id: ChainId
     transaction: Transaction
@@ -32,6 +37,7 @@ class Sighting(Struct, frozen=True):
     block_hash: Hash | None = None
     block_number: int = 0
     timestamp: int = 0  # of its block, seconds; 0 while pending
+    includable: bool = True
 
     @property
     def root(self) -> str:
@@ -69,15 +75,38 @@ def sighting_of(event: AnyEvent) -> Sighting | None:
                 timestamp=event.timestamp,
             )
         case PendingSimulated(effects=effects) if effects.ok:
-            firm = event.agrees and not event.not_includable
-            return Sighting(event.chain_id, event.transaction, effects, mined=False, firm=firm)
+            includable = not event.not_includable
+            return Sighting(
+                chain_id=event.chain_id,
+                transaction=event.transaction,
+                effects=effects,
+                mined=False,
+                firm=includable and event.agrees,
+                includable=includable,
+            )
         case _:
             return None
+
+
+def touched(sighting: Sighting, assets: Assets) -> list[Asset]:
+    """Assets that are called, log, pay or are paid in this transaction; by address."""
+    effects, target = sighting.effects, sighting.transaction.to
+    found = {t.sender for t in effects.transfers} | {t.to for t in effects.transfers}
+    found |= {entry.address for entry in effects.logs} | {f.to for f in effects.calls if f.to is not None}
+    if target is not None:
+        found.add(target)
+    known = (assets.at(sighting.chain_id, address) for address in sorted(found))
+    return [asset for asset in known if asset is not None]
 
 
 def root_of(transaction: Transaction) -> str:
     """The root by which signals about one transaction are one group."""
     return f"tx:0x{transaction.hash.hex()}"
+
+
+def roots_of(sighting: Sighting, paid: Sequence[Transfer]) -> tuple[str, ...]:
+    """The transaction first, then at most eight destinations: whatever shares one of them is one group."""
+    return (sighting.root, *(f"to:0x{to.hex()}" for to in sorted({t.to for t in paid})[:8]))
 
 
 def place_of(chain_id: ChainId, transaction: Transaction) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +84,9 @@ class Anchor:
         self._clock = clock
         self._every_entries = every_entries
         self._every_ns = int(every_s * SECOND)
-        self._before = NO_HASH.hex()
+        self._before: str | None = None  # None: read from the file first
         self._last = (0, 0)  # seq and instant of the last line
+        self._turn = threading.Lock()
 
     async def start(self, journal: Anchored) -> None:
         """Refuse a journal that is not the one anchored before, then anchor it. Raises JournalLost, Unreachable."""
@@ -95,14 +97,13 @@ class Anchor:
             newest = found.marks[-1]
             if await journal.hash_at(newest.seq) != bytes.fromhex(newest.hash):
                 raise JournalLost(f"journal: row {newest.seq} is not the one anchored; run `drawbridge audit verify`")
-        self._before = found.last
         await self.write(journal.head, "start")
 
     async def keep(self, journal: Anchored) -> None:
         """Anchor whenever due, until cancelled. Raises Unreachable where the file cannot be written."""
         while True:
             await self._clock.sleep(POLL_S)
-            if self._due(journal.head):
+            if self.due(journal.head):
                 await self.write(journal.head, "interval")
 
     async def stop(self, journal: Anchored) -> None:
@@ -111,20 +112,27 @@ class Anchor:
 
     async def write(self, head: Head, why: Why) -> None:
         """One more line, flushed to disk on return. Raises Unreachable."""
-        at = self._clock.now()
-        line = self._signed(Mark(head.seq, head.hash.hex(), at, why, self._before))
         try:
-            await asyncio.to_thread(_append, self._path, line)
+            await asyncio.to_thread(self._write, head, why)
         except OSError as error:
             raise Unreachable(f"anchor {self._path}: {error.strerror}; make the file writable") from error
-        self._before = codec.digest(line).hex()
-        self._last = (head.seq, at)
 
-    def _due(self, head: Head) -> bool:
+    def due(self, head: Head) -> bool:
         seq, at = self._last
         if head.seq == seq:
             return False
         return head.seq - seq >= self._every_entries or self._clock.now() - at >= self._every_ns
+
+    def _write(self, head: Head, why: Why) -> None:
+        """In a thread, to its end even where who waits for it is cancelled: the next line must know of this one."""
+        with self._turn:
+            before, self._before = self._before, None
+            if before is None:
+                before = read_anchors(self._path, self._key.public).last
+            at = self._clock.now()
+            line = self._signed(Mark(head.seq, head.hash.hex(), at, why, before))
+            _append(self._path, line)
+            self._before, self._last = codec.digest(line).hex(), (head.seq, at)
 
     def _signed(self, mark: Mark) -> bytes:
         signature = self._key.sign(codec.encode(mark)).hex()
@@ -151,7 +159,7 @@ def read_anchors(path: Path, public: bytes) -> Anchors:
     except FileNotFoundError:
         return Anchors((), f"anchor {path}: no such file", before, absent=True)
     except OSError as error:
-        raise Unreachable(f"anchor {path}: {error.strerror}") from error
+        raise Unreachable(f"anchor {path}: {error.strerror}; make the file readable") from error
     return Anchors(tuple(marks), "", before)
 
 

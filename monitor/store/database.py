@@ -92,6 +92,7 @@ def connect(where: Place, *, pool: int = 2, create: bool = False) -> AsyncEngine
         database, query = sqlite_file(where), {"mode": "rwc" if create else "rw", "uri": "true"}
         url = URL.create("sqlite+aiosqlite", database=database, query=query)
         engine = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=DEADLINE_S)
+        event.listen(engine.sync_engine, "do_connect", _try_sqlite)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
@@ -117,6 +118,11 @@ def sqlite_file(where: Place) -> str:
 async def dial_postgres(where: Place) -> Any:
     """A connection of the driver itself; asyncpg reads the DSN, so libpq's `sslmode`, `host=` and so on work."""
     return await asyncpg.connect(where.address, server_settings=SERVER_SETTINGS, timeout=DEADLINE_S)
+
+
+def _try_sqlite(_dialect: object, _record: object, arguments: Any, options: dict[str, Any]) -> None:
+    # Where opening fails, aiosqlite leaves a thread behind that speaks to a loop which may be gone: fail before it.
+    sqlite3.connect(*arguments, **options).close()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -98,7 +98,7 @@ class SqlLedger:
                 chain_id=ChainId(row.chain_id),
                 token=address(row.token),
                 to=address(row.to),
-                amount=_amount(row.amount),
+                amount=amount_of(row.amount),
                 authorised_at=Instant(row.authorised_at),
                 sequence=row.sequence,
             )
@@ -147,7 +147,7 @@ def _bounded(table: Table) -> list[ColumnElement[Any]]:
     ]
 
 
-def _amount(text: str) -> Wei:
+def amount_of(text: str) -> Wei:
     """Parse a decimal of at most 256 bits. Raises ValueError."""
     if not text.isascii() or not text.isdigit() or len(text) > 78 or int(text) >= 1 << 256:
         raise ValueError(f"amount must be a decimal of at most 256 bits, not {text[:80]!r}")

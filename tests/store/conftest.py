@@ -34,6 +34,12 @@ async def store(empty: Store) -> Store:
 
 
 @pytest.fixture
+def tmp_path_url(tmp_path: Path) -> str:
+    """A SQLite URL where no file is."""
+    return f"sqlite:///{tmp_path}/none.db"
+
+
+@pytest.fixture
 async def sqlite_store(tmp_path: Path) -> AsyncIterator[Store]:
     """A migrated SQLite store, for what only a file can suffer."""
     async with _file(tmp_path) as place:

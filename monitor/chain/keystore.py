@@ -6,6 +6,7 @@ can reach but that are not overwritten. A key that must not be in this process's
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
@@ -16,6 +17,7 @@ from msgspec import Struct
 from monitor.model.errors import ConfigurationError
 
 MAX_FILE: Final = 65_536  # bytes; a keystore has 500
+MAX_BRACKETS: Final = 32  # a keystore has 5
 MAX_MEMORY: Final = 1 << 30  # bytes that scrypt may ask for; the usual is 256 MB
 MAX_ROUNDS: Final = 10_000_000
 
@@ -90,11 +92,13 @@ class _Keystore(Struct, frozen=True):
 
 def _unusable(text: bytes) -> str:
     """Why this is not a V3 keystore that we would decrypt; empty where it is one."""
+    if text.count(b"{") + text.count(b"[") > MAX_BRACKETS:
+        return f"not a V3 keystore: more than {MAX_BRACKETS} brackets"
     try:
         members = msgspec.json.decode(text, type=dict[str, Any])
         lowered = {key.lower(): value for key, value in members.items()}  # older clients write Crypto
         params = msgspec.convert(lowered, _Keystore).crypto.kdfparams
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         return f"not a V3 keystore: {error}"
     if 128 * params.n * params.r * params.p > MAX_MEMORY or params.c > MAX_ROUNDS:
         return f"its key derivation costs too much: n {params.n}, r {params.r}, p {params.p}, c {params.c}"
@@ -102,9 +106,15 @@ def _unusable(text: bytes) -> str:
 
 
 def _decrypt(text: str, password: str) -> bytes | None:
-    """The key, or None. eth-account is imported here because it is slow to import and not always needed."""
+    """The key, or None. eth-account is imported only here, because it is slow to import and not always needed.
+
+    With it comes py_ecc, which lifts Python's recursion limit to 100,000 for the whole process; beyond the usual 1,000
+    deeply nested JSON from a hostile node overflows the C stack of the decoder. So the limit is put back.
+    """
+    limit = sys.getrecursionlimit()
     from eth_account import Account
 
+    sys.setrecursionlimit(limit)
     try:
         return bytes(Account.decrypt(text, password))
     except (ValueError, KeyError, TypeError, NotImplementedError):

@@ -213,7 +213,7 @@ class Nodes:
         nodes, silent = self.usable(), ["no node is in use"]
         for at, node in enumerate(nodes):
             left_ms = (ends_ns - self._clock.monotonic_ns()) // 1_000_000
-            share_ms = max(left_ms // (len(nodes) - at), 1)
+            share_ms = max(left_ms if at == len(nodes) - 1 else left_ms // 2, 1)
             try:
                 answer = await self._counted(node, ask(node, share_ms))
             except RpcError as error:

@@ -1,0 +1,166 @@
+"""How a node's answers about a simulation become Effects. Pure; every answer is hostile until read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, Final
+
+from msgspec import Raw, Struct
+
+from monitor.chain import simulate_reader as reader
+from monitor.chain.rpc_wire import RpcError, decode_as
+from monitor.chain.simulate_wire import Run
+from monitor.evm import hexes, traces, wire
+from monitor.evm.tokens import transfers_of
+from monitor.model.chain import CallFrame, Effects, Log, Probe, Reading
+from monitor.model.errors import Undecodable, Unreachable
+from monitor.model.units import NATIVE
+
+Answers = tuple[bytes | None, ...]
+
+ERROR_STRING: Final = bytes.fromhex("08c379a0")  # Error(string)
+PANIC: Final = bytes.fromhex("4e487b71")  # Panic(uint256)
+REASON_CHARACTERS: Final = 200
+
+
+class WireTracedLog(Struct, frozen=True, kw_only=True, gc=False):
+    address: wire.Short
+    topics: wire.Topics = []
+    data: str = "0x"
+    index: wire.Short | None = None
+
+
+class WireTraced(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    """A frame of callTracer, as far as it is not in the frames of evm.traces."""
+
+    gas_used: wire.Short = "0x0"
+    output: str = "0x"
+    error: str | None = None
+    logs: list[WireTracedLog] = []
+    calls: list[WireTraced] = []
+
+
+def simulated(run: Run, indices: tuple[int, ...], answer: Raw) -> tuple[Effects, ...]:
+    """Effects of these calls of a run out of eth_simulateV1's answer. Raises Undecodable."""
+    blocks = decode_as(answer, list[wire.WireSimulatedBlock])
+    step = 2 if run.probes else 1
+    if len(blocks) != 1 or len(blocks[0].calls) != step * len(indices) + step - 1:
+        raise Undecodable(f"simulation of {len(indices)} calls came back with another number of them")
+    calls = blocks[0].calls
+    if not run.probes:
+        return tuple(_effects(call, ()) for call in calls)
+    read = [_answered(run.probes, call) for call in calls[::2]]
+    return tuple(
+        _effects(call, readings(run.probes, before, after))
+        for call, (before, after) in zip(calls[1::2], pairwise(read), strict=True)
+    )
+
+
+def traced(answer: Raw) -> Effects:
+    """Effects of one call out of callTracer's answer with logs. Raises Undecodable."""
+    tree, frames = decode_as(answer, WireTraced), traces.call_frames(answer)
+    ok = not tree.error
+    logs = tuple(_traced_logs(tree)) if ok else ()
+    return Effects(
+        ok=ok,
+        gas_used=hexes.quantity(tree.gas_used, 64),
+        transfers=transfers_of(logs, None, frames) if ok else (),
+        logs=logs,
+        calls=frames,
+        error="" if ok else reason(hexes.octets(tree.output)) or str(tree.error)[:REASON_CHARACTERS],
+    )
+
+
+def output(answer: Raw) -> bytes:
+    """What a traced call returned. Raises Undecodable."""
+    return hexes.octets(decode_as(answer, WireTraced).output)
+
+
+def with_ether(effects: Effects, frames: tuple[CallFrame, ...]) -> Effects:
+    """The same with ether taken from the frames: some nodes log ether that a reverted frame gave back.
+
+    A tree that fills its limit may hide transfers behind it: then the logs, which show too much, stand.
+    """
+    if not effects.ok or len(frames) >= traces.MAX_FRAMES:
+        return effects
+    ether = transfers_of((), None, frames)
+    tokens = tuple(each for each in effects.transfers if each.token != NATIVE)
+    return _replaced(effects, transfers=(*ether, *tokens))
+
+
+def moves_inner_ether(effects: Effects) -> bool:
+    """Whether ether moved in more than the one step that a transaction's own value is."""
+    return sum(each.token == NATIVE for each in effects.transfers) > 1
+
+
+def readings(probes: tuple[Probe, ...], before: Answers, after: Answers) -> tuple[Reading, ...]:
+    return tuple(Reading(*each) for each in zip(probes, before, after, strict=True))
+
+
+def rejected(error: RpcError) -> Effects:
+    """A call that no block could hold: its sender cannot pay, or its gas or fee is too low."""
+    return Effects(ok=False, gas_used=0, error=f"rejected: {error.message}"[:REASON_CHARACTERS])
+
+
+def without_a_block(error: RpcError, where: str) -> Unreachable | None:
+    """What it means if the node has not got the block that was named; None for every other error."""
+    text = error.message.lower()
+    if error.code == -32001 or "not found" in text or "unknown block" in text or "missing trie node" in text:
+        return Unreachable(f"{where}: the node does not have this block's state: {error.message}")
+    return None
+
+
+def reason(data: bytes) -> str:
+    """Why a call reverted, for a person: the text, the panic code, or the custom error's bytes; '' without any."""
+    if data[:4] == ERROR_STRING and len(data) >= 68:
+        length = min(int.from_bytes(data[36:68], "big"), REASON_CHARACTERS)
+        text = data[68 : 68 + length].decode(errors="replace")
+        return "reverted: " + "".join(letter if letter.isprintable() else "?" for letter in text)
+    if data[:4] == PANIC and len(data) >= 36:
+        return f"reverted: panic 0x{int.from_bytes(data[4:36], 'big'):02x}"
+    return f"reverted: 0x{data[:68].hex()}" if data else ""
+
+
+def _effects(call: wire.WireSimulatedCall, read: tuple[Reading, ...]) -> Effects:
+    ok = hexes.quantity(call.status) == 1
+    logs = tuple(wire.log(log) for log in call.logs) if ok else ()
+    why = "" if ok else reason(hexes.octets(call.return_data[:2_002])) or _message(call.error)
+    return Effects(
+        ok=ok,
+        gas_used=hexes.quantity(call.gas_used, 64),
+        transfers=transfers_of(logs),
+        logs=tuple(log for log in logs if log.address != NATIVE),
+        readings=read,
+        error=why,
+    )
+
+
+def _message(error: wire.WireError | None) -> str:
+    return f"failed: {error.message}"[:REASON_CHARACTERS] if error is not None else "failed"
+
+
+def _answered(probes: tuple[Probe, ...], call: wire.WireSimulatedCall) -> Answers:
+    """A reader that itself failed read nothing."""
+    if hexes.quantity(call.status) != 1:
+        return (None,) * len(probes)
+    return reader.answers(hexes.octets(call.return_data), probes)
+
+
+def _traced_logs(tree: WireTraced) -> Iterator[Log]:
+    """Logs in the order written; those of a failed frame were taken back with it."""
+    found: list[tuple[int, WireTracedLog]] = []
+    waiting = [tree]
+    while waiting:
+        frame = waiting.pop()
+        if not frame.error:
+            found.extend((hexes.optional(log.index, 64), log) for log in frame.logs)
+            waiting.extend(reversed(frame.calls))
+    for index, log in sorted(found, key=lambda entry: entry[0]):
+        topics = tuple(hexes.hash32(topic) for topic in log.topics)
+        yield Log(hexes.address(log.address), topics, hexes.octets(log.data), index)
+
+
+def _replaced(effects: Effects, **changes: Any) -> Effects:
+    fields = {name: getattr(effects, name) for name in effects.__struct_fields__}
+    return Effects(**(fields | changes))

@@ -12,10 +12,10 @@ from monitor.model.errors import JournalLost
 from monitor.model.events import AnyEvent, Fault, HeadSeen, Request, Stamped
 from monitor.model.incidents import Step
 from monitor.model.ports import Asker, Clock, Journal, Source
-from monitor.model.units import Instant
 from monitor.shell.inbox import Inbox, Waiting
 from monitor.shell.notices import Notices
 from monitor.shell.respond import Respond
+from monitor.shell.restore import Restored
 from monitor.shell.supervise import supervise
 
 SNAPSHOT_EVERY = 32  # heads
@@ -33,15 +33,15 @@ class Loop:
     respond: Respond
     notices: Notices
     clock: Clock
+    restored: Restored
     first_events: Sequence[AnyEvent] = ()
     turning: asyncio.Event = field(default_factory=asyncio.Event)
     busy: int = 0  # tasks on the response path
     _group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Restore, then turn until cancelled. Raises JournalLost."""
-        seq, seen_at = await restore(self.core, self.journal)
-        self.inbox.resume(seq=seq, seen_at=seen_at)
+        """Turn until cancelled; the core was restored before. Raises JournalLost."""
+        self.inbox.resume(seq=self.restored.seq, seen_at=self.restored.seen_at)
         async with asyncio.TaskGroup() as group:
             self._group = group
             for event in self.first_events:
@@ -113,17 +113,3 @@ class Loop:
             oldest = self.core.oldest()
             if oldest is not None and oldest[0] > 0:
                 await self.journal.save_snapshot(*oldest)
-
-
-async def restore(core: Core, journal: Journal) -> tuple[int, Instant]:
-    """Bring the core to where the journal ends: newest snapshot, then every event after it."""
-    seq, seen_at = await journal.last()
-    kept = await journal.latest_snapshot(seq)
-    first = 1
-    if kept is not None:
-        core.restore(kept[1])
-        first = kept[0] + 1
-    if first <= seq:
-        async for stamped, _ in journal.read(first, seq):
-            core.step(stamped)
-    return seq, seen_at

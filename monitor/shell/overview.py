@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Final, NamedTuple
 
 from monitor.core.incidents import shown
@@ -93,7 +93,7 @@ class Overview:
     async def arm(self, by: str, reason: str) -> str:
         return await self._take(Armed(by=by, reason=reason))
 
-    async def steps(self, after: int | None) -> AsyncIterator[tuple[Stamped, Step] | None]:
+    async def steps(self, after: int | None) -> AsyncGenerator[tuple[Stamped, Step] | None]:
         """Steps that conclude something, behind event `after` or from now on; None now and then, to show life.
 
         Read from the journal as the caller takes them: a slow one costs nothing here, and finds all of them later.

@@ -15,7 +15,7 @@ from monitor.core.limits import budget_left, limited
 from monitor.core.planning import Judged, rule_of
 from monitor.core.scoring import act_threshold
 from monitor.core.state import ActionRecord, CoreState, IncidentRecord
-from monitor.model.actions import ActionClass, AnyAction, Bid, ExtendPause, Refusal, Rehearsal
+from monitor.model.actions import ActionClass, AnyAction, Bid, ExtendPause, Refusal, Rehearsal, Tighten
 from monitor.model.assets import Asset, Level
 from monitor.model.policy import ChainRule, Policy
 from monitor.model.units import DOLLAR, NATIVE, ChainId, Usd, Wei
@@ -36,7 +36,7 @@ def before_the_lab(bench: Bench, action: AnyAction, judged: Sequence[Judged]) ->
     if not bench.state.armed:
         return Refusal(action.id, "kill switch", "disarmed: an operator must arm it again", recoverable=False)
     chain = bench.chains.get(judged[0].asset.chain_id)
-    now, why = mode(bench.state, chain.name if chain else "")
+    now, why = mode(bench.state, chain.name if chain else "", _signers(action, [one.asset for one in judged]))
     if now == "alert":
         return Refusal(action.id, "health", why, recoverable=False)
     return None
@@ -98,6 +98,12 @@ def _assets(bench: Bench, action: AnyAction) -> list[Asset]:
     return [asset for asset in found if asset is not None]
 
 
+def _signers(action: AnyAction, assets: Sequence[Asset]) -> frozenset[str]:
+    """Whose key this action would use."""
+    routes = (a.tighten if isinstance(action, Tighten) else a.pause for a in assets)
+    return frozenset(route.signer for route in routes if route is not None)
+
+
 def _too_unlikely(bench: Bench, record: ActionRecord, rehearsal: Rehearsal, assets: Sequence[Asset]) -> str:
     rule = rule_of(record.action, bench.policy)
     outage = sum(a.outage_usd_per_min for a in assets) * rule.outage_min * rule.outage_factor
@@ -147,7 +153,7 @@ def _needs_person(bench: Bench, record: ActionRecord, assets: Sequence[Asset]) -
         return f"class {int(action_class)} is never automatic"
     for asset in assets:
         chain = bench.chains.get(asset.chain_id)
-        now, why = mode(bench.state, chain.name if chain else "")
+        now, why = mode(bench.state, chain.name if chain else "", _signers(record.action, assets))
         if now == "approval" or (now == "reduced" and not (record.proof and action_class <= ActionClass.SCOPED)):
             return f"telemetry asks for a person: {why}"
         if chain and chain.quorum < 2 and action_class > bench.policy.single_node_max_class:

@@ -6,6 +6,7 @@ scope to class 2 on a proof. A silent ledger lowers nothing here: it only makes 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from monitor.core.state import CoreState
@@ -14,7 +15,9 @@ from monitor.model.units import MINUTE
 
 Mode = Literal["full", "reduced", "approval", "alert"]
 RECOVERY = 10 * MINUTE
-_LOWERING = ("head", "nodes", "clock", "fork", "signer", "gas", "journal")
+_BY_CHAIN = ("head", "nodes", "fork")
+_BY_SIGNER = ("signer", "gas")
+_LOWERING = (*_BY_CHAIN, *_BY_SIGNER, "clock", "journal")
 
 
 def note_health(state: CoreState, seen: HealthSeen) -> None:
@@ -23,12 +26,12 @@ def note_health(state: CoreState, seen: HealthSeen) -> None:
         state.lowered_at[seen.component] = state.now
 
 
-def mode(state: CoreState, chain: str) -> tuple[Mode, str]:
-    """The mode for actions on one chain, and which component sets it."""
+def mode(state: CoreState, chain: str, signers: Collection[str] = ()) -> tuple[Mode, str]:
+    """The mode for actions on one chain by these signers, and which component sets it."""
     worst: tuple[Mode, str] = ("full", "")
     for component in sorted(state.health):
         kind, _, of = component.partition(":")
-        if kind not in _LOWERING or (kind in ("head", "nodes", "fork") and of != chain):
+        if kind not in _LOWERING or (kind in _BY_CHAIN and of != chain) or (kind in _BY_SIGNER and of not in signers):
             continue
         worst = max(worst, _mode_of(state, component), key=lambda found: _ORDER[found[0]])
     return worst

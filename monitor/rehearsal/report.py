@@ -110,6 +110,4 @@ def _y(p: float) -> int:
 
 
 def _svg(inside: str, height: int, title: str) -> Markup:
-    return Markup(
-        f'<svg role="img" aria-label="{title}" viewBox="0 0 {WIDTH} {height}" width="100%">{inside}</svg>'
-    )
+    return Markup(f'<svg role="img" aria-label="{title}" viewBox="0 0 {WIDTH} {height}" width="100%">{inside}</svg>')

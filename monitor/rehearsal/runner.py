@@ -46,6 +46,7 @@ async def run_all(
     mode: str = "enforce",
     latency: str = "l1",
     scenario: str | None = None,
+    fork_url: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Play them, write report.json, report.html and chain/ under `out`, and return the report."""
@@ -56,7 +57,7 @@ async def run_all(
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         progress(f"{one.name} ({one.variant}) …")
         async with asyncio.timeout(SCENARIO_S):
-            row = await run_one(Play(one, seed, mode, PROFILES[latency]), folder)
+            row = await run_one(Play(one, seed, mode, PROFILES[latency], fork_url), folder)
         rows.append(row)
         progress(_line(row))
     report = {

@@ -60,6 +60,7 @@ class Play:
     seed: int
     mode: str
     profile: LatencyProfile
+    fork_url: str | None = None  # play on a fork of this node instead of an empty chain
 
 
 AUTOMATIC = {"class_0": "L3", "class_1": "L3", "class_2": "L3", "class_3": "L2"}

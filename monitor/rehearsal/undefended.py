@@ -28,7 +28,8 @@ class Undefended:
 async def open_stage(play: Play, folder: Path) -> AsyncIterator[Stage]:
     """A fresh chain behind a fresh builder."""
     folder.mkdir(parents=True, exist_ok=True)
-    options = AnvilOptions(balance_eth=1_000_000, timestamp=GENESIS)
+    timestamp = None if play.fork_url else GENESIS
+    options = AnvilOptions(balance_eth=1_000_000, timestamp=timestamp, fork_url=play.fork_url)
     async with Anvil(options) as anvil, Builder(anvil.ws_url, profile=play.profile) as builder:
         stage = Stage(anvil, builder, seed=play.seed, folder=folder)
         try:

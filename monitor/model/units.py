@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from typing import Final, NewType
 
 Address = NewType("Address", bytes)  # 20 raw bytes; EIP-55 only where shown
@@ -40,6 +41,6 @@ def _bytes(text: str, size: int, noun: str) -> bytes:
     if not text.startswith("0x") or len(text) != 2 + 2 * size:
         raise ValueError(f"{noun} must be 0x and {2 * size} hex digits, not {text[:80]!r}")
     try:
-        return bytes.fromhex(text[2:])
+        return unhexlify(text[2:])  # fromhex would skip spaces, and return fewer bytes
     except ValueError:
         raise ValueError(f"{noun} must be hexadecimal, not {text[:80]!r}") from None

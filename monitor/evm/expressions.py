@@ -59,7 +59,7 @@ class _Parser:
         tree = self._level(0)
         self._take("", "an operator or the end")
         if not _is_claim(tree):
-            raise self._fault("a comparison: a number by itself never holds or breaks", _Token("end", "", 0))
+            raise self._fault("a comparison: a number by itself never holds or breaks", _Token("", self._text, 0))
         return tree
 
     def _level(self, level: int) -> Expression:

@@ -21,6 +21,7 @@ from monitor.model.units import NOBODY, Address, ChainId, Instant
 
 _GAP: Final = bytes(12)  # what stands before an address in an ABI word
 _HOLE: Final = bytes(8)
+_WITHOUT_DELEGATIONS: Final = (None, "0x0", "0x1", "0x2", "0x3")
 _SHORTEST: Final = 12  # bytes of an address that has no hole, without its leading zeros
 
 
@@ -59,13 +60,15 @@ class Protected:
         """What a watch index of this chain holds: the assets and what pauses or tightens them."""
         for asset in self._all:
             if asset.chain_id == chain_id:
-                yield from _watched(asset)
+                yield from (address for address in _watched(asset) if address != NOBODY)
 
     def _enter(self, asset: Asset) -> None:
         place = (asset.chain_id, asset.address)
         if asset.name in self._named or place in self._at:
             raise ConfigurationError((f"assets: {asset.name}: its name or its address is there twice; each once",))
-        self._named[asset.name] = self._at[place] = asset
+        self._named[asset.name] = asset
+        if asset.address != NOBODY:  # an account or key off chain has none
+            self._at[place] = asset
         for token in asset.tokens:
             known = self._tokens.setdefault((asset.chain_id, token.address), token)
             if known.decimals != token.decimals:
@@ -123,7 +126,7 @@ class WatchIndex:
                 return True
         except ValueError:
             raise Undecodable(f"not an address: {tx.sender!r} or {tx.to!r}") from None
-        if tx.type == "0x4" and self._delegates(authorizations(tx)):
+        if tx.type not in _WITHOUT_DELEGATIONS and self._delegates(authorizations(tx)):
             return True
         return len(tx.input) > 42 and self.named_in(hexes.octets(tx.input))
 

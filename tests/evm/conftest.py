@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import lzma
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from evm_builders import Rows
 from hypothesis import settings
 
 settings.register_profile("evm", deadline=None)
 settings.load_profile("evm")
-
-Rows = Callable[[str], Iterator[dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from monitor.model.assets import Asset, Token
 from monitor.model.chain import Effects, Log, Probe, Reading, Transaction, Transfer
 from monitor.model.units import Address, ChainId, Hash, Usd, Wei
+
+Rows = Callable[[str], Iterator[dict[str, Any]]]  # of a corpus file by its path
 
 CHAIN = ChainId(1)
 ALICE = Address(b"\xa1" * 20)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -22,6 +23,15 @@ from monitor.model.units import NO_HASH, Hash, Wei
 def call(*inner: dict[str, Any], **changed: Any) -> dict[str, Any]:
     fields = {"type": "CALL", "from": shown(ALICE), "to": shown(BOB), "value": "0x1", "input": "0x"}
     return fields | changed | ({"calls": list(inner)} if inner else {})
+
+
+@pytest.fixture
+def usual_recursion() -> Iterator[None]:
+    """The interpreter's own limit, whatever an import has made of it."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)
 
 
 def nested(levels: int) -> bytes:
@@ -50,6 +60,7 @@ def test_more_frames_than_allowed_are_cut() -> None:
     assert len(call_frames(encoded(tree), max_frames=4)) == 4
 
 
+@pytest.mark.usefixtures("usual_recursion")
 @pytest.mark.parametrize("levels", [600, 1023])
 def test_a_tree_too_deep_for_recursion_is_read_all_the_same(levels: int) -> None:
     found = call_frames(nested(levels))
@@ -69,6 +80,7 @@ def test_cutting_a_tree_gives_the_frames_of_walking_it(shape: list[Any]) -> None
     assert tuple(flat) == traces.frames(decode(data, WireCall))
 
 
+@pytest.mark.usefixtures("usual_recursion")
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -72,6 +72,13 @@ def test_what_pauses_and_tightens_an_asset_is_watched_with_it() -> None:
     assert set(assets.watched(CHAIN)) == {VAULT, GUARDIAN, GATE, BOB, ALICE}
 
 
+def test_accounts_off_chain_share_no_address_and_watch_none() -> None:
+    accounts = [vault(name=name, kind="venue_account", address=NOBODY) for name in "ab"]
+    assets = Protected(accounts)
+    assert assets.at(CHAIN, NOBODY) is None
+    assert not list(assets.watched(CHAIN))
+
+
 def both(**changed: Any) -> bool:
     """What the index says of the wire's transaction; it must say the same of the model's."""
     wire_fields = {{"sender": "from", "data": "input"}.get(name, name): value for name, value in changed.items()}
@@ -102,6 +109,8 @@ def test_a_delegation_touches_who_delegates_and_to_what() -> None:
     delegation = decode(encoded(body(type="0x4", authorizationList=[entry])), WireTransaction)
     assert WatchIndex((Address(bytes.fromhex(owner.address[2:])),)).touches_wire(delegation)
     assert not INDEX.touches_wire(delegation)
+    odd = decode(encoded(body(type="0x04", authorizationList=[entry])), WireTransaction)
+    assert WatchIndex((Address(bytes.fromhex(owner.address[2:])),)).touches_wire(odd)
     assert WatchIndex((VAULT,)).touches(tx(authorizations=(Authorization(1, VAULT, 0),)))
     assert WatchIndex((VAULT,)).touches(tx(authorizations=(Authorization(1, BOB, 0, VAULT),)))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from monitor.chain.rpc import Nodes
@@ -155,10 +156,11 @@ class BlockSource:
         return {holder: int.from_bytes(word, "big") for holder, word in words if word is not None}
 
     async def _state(self, header: Header, follower: Follower) -> State | None:
-        """The probes at this block, and at its parent where that is not known; None where they cannot be read."""
-        try:
-            if header.parent not in self._states and not self._states:
+        """The probes at this block, and at its parent where telling begins; None where they cannot be read."""
+        if not self._states and header.number:
+            with suppress(Unreachable):  # an older state may be gone: then there is no value before
                 await self._read_state(header.parent, follower, header)
+        try:
             return await self._read_state(header.hash, follower, header)
         except Unreachable as error:
             self.faults.note("state not readable", detail=str(error))

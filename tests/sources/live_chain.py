@@ -10,6 +10,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+import rlp
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
 from monitor.chain.rpc import Nodes, Rpc
 from monitor.clock import SystemClock
 from monitor.evm.watch import Protected
@@ -149,3 +153,14 @@ def nodes_of(endpoints: Sequence[Endpoint], chain_id: ChainId = CHAIN) -> Nodes:
     """Closed when the stage is."""
     _open.append(Nodes(chain_id, [Rpc(each.url, clock=CLOCK, name=each.name) for each in endpoints], clock=CLOCK))
     return _open[-1]
+
+
+async def deploy_payer(stage: Stage, to: str) -> str:
+    """A contract that pays what it is sent to an address in its code, and says nothing."""
+    runtime = bytes.fromhex("5f5f5f5f3473" + to[2:] + "5af100")
+    init = bytes.fromhex("60" + f"{len(runtime):02x}" + "600a5f3960" + f"{len(runtime):02x}" + "5ff3") + runtime
+    nonce = stage.admin.nonce
+    await stage._send(stage.admin, None, init, value=0, gas=200_000, tip=1, private=False, kind="setup")
+    await stage.builder.seal()
+    deployer = bytes.fromhex(stage.admin.address[2:])
+    return to_checksum_address(keccak(rlp.encode([deployer, nonce]))[12:])

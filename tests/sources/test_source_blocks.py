@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rlp
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
-from live_chain import asset, block_source, listening, staged
+from live_chain import asset, block_source, deploy_payer, listening, staged
 
 from monitor.model.chain import ether_probe
 from monitor.model.events import BlockOrphaned, Fault, HeadSeen, HealthSeen, StateRead, TransactionMined
 from monitor.model.units import NATIVE, ChainId
 from monitor.rehearsal.builder_faults import Faults
-from monitor.rehearsal.stage import ETHER, Stage
+from monitor.rehearsal.stage import ETHER
 
 pytestmark = pytest.mark.chain
 
@@ -215,14 +212,3 @@ async def test_tokens_pulled_through_a_router_are_seen_by_their_logs(tmp_path: P
         paid = [t for t in mined.effects.transfers if t.to == asset("thief", thief).address]
         assert [(t.token, t.amount) for t in paid] == [(token.raw, 60)]
         assert mined.effects.calls
-
-
-async def deploy_payer(stage: Stage, to: str) -> str:
-    """A contract that pays what it is sent to an address in its code, and says nothing."""
-    runtime = bytes.fromhex("5f5f5f5f3473" + to[2:] + "5af100")
-    init = bytes.fromhex("60" + f"{len(runtime):02x}" + "600a5f3960" + f"{len(runtime):02x}" + "5ff3") + runtime
-    nonce = stage.admin.nonce
-    await stage._send(stage.admin, None, init, value=0, gas=200_000, tip=1, private=False, kind="setup")
-    await stage.builder.seal()
-    deployer = bytes.fromhex(stage.admin.address[2:])
-    return to_checksum_address(keccak(rlp.encode([deployer, nonce]))[12:])

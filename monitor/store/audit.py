@@ -6,7 +6,7 @@ Reads only, beside a running writer too, and believes nothing that the database 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from monitor.store.journal import read_forms, read_rows
 from monitor.store.migrate import require_schema
 from monitor.store.rows import Row, verified_step
 
+_TELL_EVERY: Final = 10_000
 _NO_ANCHORS: Final = Anchors((), "", NO_HASH.hex())
 
 
@@ -38,10 +39,17 @@ class AuditResult:
         return not self.why
 
 
-async def verify(store_url: str, anchor_path: Path | None, public_key: bytes | None = None) -> AuditResult:
+async def verify(
+    store_url: str,
+    anchor_path: Path | None,
+    public_key: bytes | None = None,
+    *,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> AuditResult:
     """Check the whole journal against its own chain and its anchors. Raises JournalLost where it cannot be read.
 
     Without `public_key` the one beside the anchor file is believed (`<anchor>.key.pub`): an auditor brings their own.
+    `progress` is told the number of rows that hold, every 10,000.
     """
     anchors = await asyncio.to_thread(_anchors, anchor_path, public_key)  # before the rows, which only grow
     where = place(store_url)
@@ -52,6 +60,8 @@ async def verify(store_url: str, anchor_path: Path | None, public_key: bytes | N
         async for row in read_rows(engine, 0, None):
             if not audit.takes(row):
                 return audit.result
+            if audit.result.rows % _TELL_EVERY == 0:
+                progress(audit.result.rows)
         return audit.finished()
     finally:
         await engine.dispose()

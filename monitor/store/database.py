@@ -38,12 +38,14 @@ PRAGMAS: Final = (
     f"PRAGMA busy_timeout = {BUSY_MS}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",  # macOS flushes to the platter only when asked
     "PRAGMA journal_size_limit = 67108864",
 )
 _HINTS: Final = (
     ("disk is full", "free disk space and start again"),
     ("No space left", "free disk space and start again"),
     ("database is locked", "another process holds the file: find it and stop it"),
+    ("disk I/O error", "check the disk, its free space and its quota"),
     ("readonly", "make the file and its directory writable"),
     ("unable to open", "check the path and its permissions"),
     ("another operation (2) is in progress", "the server hung up: check PostgreSQL and start again"),
@@ -71,6 +73,8 @@ def place(url: str) -> Place:
     except (ArgumentError, ValueError):
         raise _unusable("is no URL") from None
     match parsed.get_backend_name():
+        case "sqlite" if parsed.query:
+            raise _unusable("has options, which SQLite files do not take")
         case "sqlite" if parsed.database and parsed.database != ":memory:":
             return Place("sqlite", parsed.database, f"sqlite:///{parsed.database}")
         case "sqlite":
@@ -86,11 +90,10 @@ def _unusable(why: str) -> ConfigurationError:
     return ConfigurationError((f"store: the URL {why}; allowed: sqlite:///file.db or postgresql://user@host/name",))
 
 
-def connect(where: Place, *, pool: int = 2, create: bool = False) -> AsyncEngine:
-    """An engine that connects on first use; it makes a missing SQLite file only if told. Its owner disposes of it."""
+def connect(where: Place, *, pool: int = 2) -> AsyncEngine:
+    """An engine that connects on first use and never makes a missing SQLite file. Its owner disposes of it."""
     if where.kind == "sqlite":
-        database, query = sqlite_file(where), {"mode": "rwc" if create else "rw", "uri": "true"}
-        url = URL.create("sqlite+aiosqlite", database=database, query=query)
+        url = URL.create("sqlite+aiosqlite", database=sqlite_file(where), query={"mode": "rw", "uri": "true"})
         engine = create_async_engine(url, pool_size=pool, max_overflow=0, pool_timeout=DEADLINE_S)
         event.listen(engine.sync_engine, "do_connect", _try_sqlite)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)

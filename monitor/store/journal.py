@@ -100,7 +100,7 @@ class SqlJournal:
         return self._head
 
     async def append(self, entries: Sequence[tuple[Stamped, Step]]) -> None:
-        """One commit for all entries, flushed to disk on return. Raises JournalLost, and from then on always."""
+        """One commit for all entries, flushed on return. Raises JournalLost, and ever after it failed to write."""
         if not entries:
             return
         async with self._turn:

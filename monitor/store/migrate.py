@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,17 +28,18 @@ _one_at_a_time = threading.Lock()  # Alembic keeps its context in a module: two 
 
 async def migrate(url: str) -> None:
     """Upgrade the store to this code's schema; nothing happens where it is there already. Raises JournalLost."""
-    where = place(url)
-    await asyncio.to_thread(_migrate_blocking, where)
+    await asyncio.to_thread(_migrate_blocking, place(url))
 
 
 def _migrate_blocking(where: Place) -> None:
     with _one_at_a_time:
+        if where.kind == "sqlite":
+            _make_file(Path(where.address))
         asyncio.run(_migrate(where))
 
 
 async def _migrate(where: Place) -> None:
-    engine = connect(where, pool=1, create=True)
+    engine = connect(where, pool=1)
     try:
         async with writing(engine, f"store {where.shown}", error=JournalLost, deadline_s=DEADLINE_S) as open:
             if where.kind == "postgresql":
@@ -44,6 +47,12 @@ async def _migrate(where: Place) -> None:
             await open.run_sync(_upgrade, where)
     finally:
         await engine.dispose()
+
+
+def _make_file(path: Path) -> None:
+    """A new file is its owner's alone: the journal holds signed transactions. Where it fails, connecting says why."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _upgrade(connection: Connection, where: Place) -> None:

@@ -131,7 +131,7 @@ class PostgresWriter:
         async with AsyncExitStack() as undo:
             writer = cls(await dial_postgres(where))
             undo.push_async_callback(writer.close)
-            await writer._start(where)
+            await writer.claim(where)
             undo.pop_all()
         return writer
 
@@ -145,7 +145,8 @@ class PostgresWriter:
         except (*DRIVER_FAULTS, TimeoutError):
             self._connection.terminate()
 
-    async def _start(self, where: Place) -> None:
+    async def claim(self, where: Place) -> None:
+        """Refuse a server that does not flush, then take the lock. Raises JournalLost."""
         if await self._connection.fetchval("SHOW fsync") != "on":
             raise JournalLost(f"journal {where.shown}: PostgreSQL runs with fsync off; nothing there is durable")
         schema = await self._connection.fetchval("SELECT current_schema()")

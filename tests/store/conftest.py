@@ -1,13 +1,13 @@
-"""One store per test and engine: a SQLite file, or a PostgreSQL database of its own that is dropped afterwards."""
+"""One store per test and engine: a SQLite file, or a fresh schema in a PostgreSQL database of the session's own."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
@@ -19,11 +19,21 @@ from monitor.store.migrate import migrate
 SERVER = os.environ.get("DRAWBRIDGE_TEST_POSTGRES", "postgresql://127.0.0.1:5432/postgres")
 
 
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """A database of this session's own, dropped at its end."""
+    name = f"store_{uuid.uuid4().hex}"
+    _on_server(f"CREATE DATABASE {name}")
+    yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+    _on_server(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+async def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A place for a store on either engine, without a schema."""
-    async with _file(tmp_path) if request.param == "sqlite" else _database(tmp_path) as place:
-        yield place
+    if request.param == "sqlite":
+        return Store(f"sqlite:///{tmp_path}/store.db", "sqlite", tmp_path)
+    return await _emptied(request.getfixturevalue("database"), tmp_path)
 
 
 @pytest.fixture
@@ -34,47 +44,53 @@ async def store(empty: Store) -> Store:
 
 
 @pytest.fixture
+async def sqlite_store(tmp_path: Path) -> Store:
+    """A migrated SQLite store, for what only a file can suffer."""
+    place = Store(f"sqlite:///{tmp_path}/store.db", "sqlite", tmp_path)
+    await migrate(place.url)
+    return place
+
+
+@pytest.fixture
+async def postgres_store(database: str, tmp_path: Path) -> Store:
+    """A migrated PostgreSQL store, for what only a server can do to us."""
+    place = await _emptied(database, tmp_path)
+    await migrate(place.url)
+    return place
+
+
+@pytest.fixture
 def tmp_path_url(tmp_path: Path) -> str:
     """A SQLite URL where no file is."""
     return f"sqlite:///{tmp_path}/none.db"
 
 
-@pytest.fixture
-async def sqlite_store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A migrated SQLite store, for what only a file can suffer."""
-    async with _file(tmp_path) as place:
-        await migrate(place.url)
-        yield place
-
-
-@pytest.fixture
-async def postgres_store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A migrated PostgreSQL store, for what only a server can do to us."""
-    async with _database(tmp_path) as place:
-        await migrate(place.url)
-        yield place
-
-
-@asynccontextmanager
-async def _file(directory: Path) -> AsyncIterator[Store]:
-    yield Store(f"sqlite:///{directory}/store.db", "sqlite", directory)
-
-
-@asynccontextmanager
-async def _database(directory: Path) -> AsyncIterator[Store]:
-    name = f"store_{uuid.uuid4().hex}"
-    server = await _server()
+async def _emptied(url: str, directory: Path) -> Store:
+    """The session's database as new: nobody in it, and a fresh schema."""
+    connection = await asyncpg.connect(url)
     try:
-        await server.execute(f"CREATE DATABASE {name}")
-        url = make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-        yield Store(url, "postgresql", directory)
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     finally:
-        await server.close()
+        await connection.close()
+    return Store(url, "postgresql", directory)
 
 
-async def _server() -> Any:
+def _on_server(statement: str) -> None:
+    """In a loop of its own: a session's fixture may be asked for from inside a test's loop."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(_executed(statement))).result()
+
+
+async def _executed(statement: str) -> None:
     try:
-        return await asyncpg.connect(SERVER, timeout=5)
+        connection = await asyncpg.connect(SERVER, timeout=5)
     except (OSError, asyncpg.PostgresError) as error:
         pytest.skip(f"no PostgreSQL at {SERVER}: {error}")
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -191,6 +191,14 @@ async def test_an_auditor_trusts_only_the_key_that_they_brought(store: Store, tm
     assert public_path(tmp_path / "other.key").read_text().strip() == other.public.hex()
 
 
+async def test_a_long_audit_tells_how_far_it_is(sqlite_store: Store) -> None:
+    async with await SqlJournal.open(sqlite_store.url) as journal:
+        await journal.append(entries(1, 20_100))
+    told: list[int] = []
+    assert (await verify(sqlite_store.url, None, progress=told.append)).intact
+    assert told == [10_000, 20_000]
+
+
 async def test_a_running_writer_does_not_disturb_the_audit(store: Store) -> None:
     async with await SqlJournal.open(store.url) as journal:
         await journal.append(entries(1, 5))

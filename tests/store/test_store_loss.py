@@ -23,8 +23,9 @@ from store_under_test import Store
 
 from monitor.model.errors import JournalLost
 from monitor.store.audit import verify
+from monitor.store.database import place
 from monitor.store.journal import SqlJournal
-from monitor.store.writers import SqliteWriter
+from monitor.store.writers import PostgresWriter, SqliteWriter
 
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -207,6 +208,20 @@ async def test_a_locked_database_says_so(sqlite_store: Store) -> None:
     async with await SqlJournal.open(sqlite_store.url) as journal, held(sqlite_store):
         with pytest.raises(JournalLost, match="database is locked; another process holds the file"):
             await journal.append([entry(1)])
+
+
+class HastyServer:
+    """A PostgreSQL that does not flush."""
+
+    async def fetchval(self, query: str) -> str:
+        assert query == "SHOW fsync"
+        return "off"
+
+
+async def test_a_server_that_does_not_flush_is_refused() -> None:
+    writer = PostgresWriter(HastyServer())
+    with pytest.raises(JournalLost, match="fsync off; nothing there is durable"):
+        await writer.claim(place("postgresql://ann:secret@host/store"))
 
 
 async def test_somebody_who_writes_past_the_lock_cannot_fork_the_chain(store: Store) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,10 @@ async def test_migrations_and_tables_say_the_same(store: Store) -> None:
     await engine.dispose()
 
 
+async def test_a_new_file_is_its_owner_s_alone(sqlite_store: Store) -> None:
+    assert (os.stat(f"{sqlite_store.directory}/store.db").st_mode & 0o777) == 0o600
+
+
 async def test_two_may_migrate_at_once(empty: Store) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
@@ -58,6 +64,16 @@ async def test_a_newer_schema_is_refused_with_one_line(store: Store) -> None:
         with pytest.raises(JournalLost, match=r"its schema 9999 is newer than this code \(0001\); upgrade") as error:
             await refused
         assert "\n" not in str(error.value)
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(empty: Store) -> None:
+    if empty.kind == "sqlite":
+        sqlite3.connect(f"{empty.directory}/store.db").close()
+    await empty.execute("CREATE TABLE commands (theirs INTEGER)")
+    with pytest.raises(JournalLost, match="already exists") as refused:
+        await migrate(empty.url)
+    assert "\n" not in str(refused.value)
+    await empty.execute("CREATE TABLE journal (ours INTEGER)")
 
 
 async def test_a_place_without_a_schema_is_no_journal_yet(empty: Store) -> None:
@@ -90,6 +106,7 @@ async def test_a_server_that_is_not_there_is_refused_without_its_password() -> N
         ("", "is no URL"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///store.db?mode=ro", "has options"),
         ("mysql://root@localhost/store", "unknown scheme 'mysql'"),
         ("postgresql://host:port/store", "is no URL"),
     ],
@@ -108,8 +125,6 @@ def test_every_way_to_write_postgresql_is_one_place(scheme: str) -> None:
 
 
 async def test_a_path_with_odd_characters_is_one_file(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/a b?c#d%20é.db"
     await migrate(f"sqlite:///{tmp_path}/a b#d%20é.db")
-    assert place(url).kind == "sqlite"
     async with await SqlJournal.open(f"sqlite:///{tmp_path}/a b#d%20é.db") as journal:
         await journal.append(entries(1, 1))

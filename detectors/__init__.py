@@ -1,4 +1,4 @@
-"""The catalogue: every shipped detector by its id. One detector a file, named like it; docs/detectors.md has the sheets.
+"""The catalogue: every shipped detector by its id. One detector a file, named so; docs/detectors.md has the sheets.
 
 An owner's own detector is named in configuration by dotted path and needs no entry here.
 """

@@ -4,7 +4,10 @@ A label is evidence and not truth: lists carry errors and go stale, so an expire
 kind are part of the claim. Where a customer or anybody chooses the destination (a wallet with a ledger, a contract),
 naming a mixer costs a fee and the evidence is fakeable; where only the owner's keys can, it is strong once mined.
 
-Weight: λ = ln(TPR / FPR) = ln(0.13 / 0.0026) = 3.9, measured: tests/detectors/measure_labels.md says on what.
+Weight: λ = ln(0.077 / 0.0025) = 3.4, measured: 22 of 206 attack transactions of the corpus that move value have a
+listed sender or receiver, and 1 of 1,887 normal ones; the 5 % quantile of the one and the 95 % quantile of the other.
+The lists are younger than most of those attacks, so the truth for a new one is lower; a label of an exchange speaks
+for a payment by less than an own destination does, because thieves deposit there too.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ class LabelledDestination:
         watches=("PendingSimulated", "TransactionMined"),
         threats=("stolen_key", "exploit"),
         evidence="strong",
-        weight=round(log(0.13 / 0.0026), 2),
+        weight=round(log(0.077 / 0.0025), 2),
         half_life_s=30 * 86_400,
         window_s=0,
         clock="none",

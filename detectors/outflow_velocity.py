@@ -3,9 +3,9 @@
 Each mined transaction counts once, by its block's time; a pending one is judged on top of what is mined. What has no
 price counts nothing here, so that an unknown price is never a zero that hides a loss nor a loss by itself.
 
-Weight: λ = ln(0.6 / 0.05) = 2.5. Estimated, not measured: of the hot-wallet thefts in facts/incidents.md most pass a
-limit of a busy hour with their first or second payout (0.6 of hours under attack), and about one busy hour in twenty
-of an honest wallet passes a limit that its owner set without a baseline.
+Weight: λ = ln(0.6 / 0.05) = 2.5. Estimated, not measured: of the hot-wallet thefts on record most pass a limit of a
+busy hour with their first or second payout (0.6 of hours under attack), and about one busy hour in twenty of an
+honest wallet passes a limit that its owner set without a baseline.
 """
 
 from __future__ import annotations

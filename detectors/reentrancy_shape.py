@@ -3,9 +3,10 @@
 The second entry must come from another contract: a contract that calls itself, a proxy and its implementation, and a
 view are no re-entry. Calls that failed, and whatever they called, did not happen.
 
-Weight: λ = ln(0.8 / 0.008) = 4.6: four in five re-entrancy attacks of the corpus have this shape with the victim as
-the re-entered contract; the false positive rate is an estimate from its normal transactions, where re-entered
-contracts that end up poorer are rare (docs/detectors.md says what was counted).
+Weight: λ = ln(0.105 / 0.0093) = 2.4, measured: in 31 of 224 attack transactions of the corpus some contract that is
+not the attacker's is re-entered and ends up with less of something, and so in 13 of 2,217 normal ones; the 5 %
+quantile of the one and the 95 % quantile of the other. That is any contract of a transaction; one protected contract
+sees fewer false ones.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from monitor.model.ports import Context
 from monitor.model.signals import About, Signal, Subject
 from monitor.model.units import DOLLAR, Address
 
-FAKEABLE = 2.5
-
 
 class ReentrancyShape:
     about: ClassVar[About] = About(
@@ -33,7 +32,7 @@ class ReentrancyShape:
         watches=("PendingSimulated", "TransactionMined"),
         threats=("exploit",),
         evidence="strong",
-        weight=round(log(0.8 / 0.008), 2),
+        weight=round(log(0.105 / 0.0093), 2),
         half_life_s=600,
         window_s=0,
         clock="none",
@@ -63,7 +62,7 @@ class ReentrancyShape:
             detector=self.about.id,
             subject=Subject("asset", asset.name),
             threat=threat_to(asset),
-            weight=self.about.weight if sighting.mined else FAKEABLE,
+            weight=self.about.weight,
             evidence="strong" if sighting.mined else "fakeable",
             half_life_s=self.about.half_life_s,
             asset=asset.name,

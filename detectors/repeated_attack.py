@@ -6,8 +6,8 @@ proof is shown again at each head of its chain for as long as the attack stays c
 succeeds.
 
 Weight: a transplanted attack that succeeds is a proof, λ = 11.5. A transaction that resembles a confirmed attack
-counts λ = ln(0.7 / 0.007) = 4.6: GenDetect (facts/evaluation.md) finds that over 69 % of attacks imitate an earlier
-one; the false positive rate is an estimate for the same hand, contract or call pattern at an asset of the family.
+counts λ = ln(0.7 / 0.007) = 4.6: GenDetect finds that over 69 % of attacks imitate an earlier one; the false positive
+rate is an estimate for the same hand, contract or call pattern at an asset of the family.
 """
 
 from __future__ import annotations

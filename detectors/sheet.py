@@ -24,10 +24,11 @@ def page(makers: Iterable[Callable[..., Detector]]) -> str:
 
 def section(maker: Callable[..., Detector]) -> str:
     about = maker().about
-    says = (inspect.getdoc(sys.modules[maker.__module__]) or "").split("\n\n")
+    says = (sys.modules[maker.__module__].__doc__ or "").split("\n\n")
     lines = [
         f"## {about.id}",
-        f"{about.title}. " + " ".join(" ".join(paragraph.split()) for paragraph in says),
+        "",
+        f"**{about.title}.** " + "\n\n".join(paragraph.strip() for paragraph in says),
         "",
         *(f"- **{name}** {value}" for name, value in _rows(about, maker)),
     ]

@@ -4,9 +4,9 @@ A balance is one token of one watched wallet. A receiver counts each that paid h
 transactions paid out of and that holds at most a tenth of what it held, as read around the simulation or in the
 block.
 
-Weight: λ = ln(0.7 / 0.095) = 2.0. Estimated, not measured: most thefts of facts/incidents.md take several tokens to
-one address within minutes (BingX 360 tokens, CoinEx, Phemex), and so does an operator who moves a wallet to an
-address that he forgot to name.
+Weight: λ = ln(0.7 / 0.095) = 2.0. Estimated, not measured: most thefts on record take several tokens to one address
+within minutes (BingX 360 tokens, CoinEx, Phemex), and so does an operator who moves a wallet to an address that he
+forgot to name.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The same hand is the same address, one that the tested address paid on, or a submitter who first appeared with the
 test. Thieves do it and so do treasuries and customers; it is a reason to hold and ask, never to stop.
 
-Weight: λ = ln(0.5 / 0.015) = 3.5. Estimated, not measured: about half of the thefts of hot wallets and Safes in
-facts/incidents.md tested first (CoinDCX by seven hours), and of the large payments of an honest wallet some 1.5 %
+Weight: λ = ln(0.5 / 0.015) = 3.5. Estimated, not measured: about half of the thefts of hot wallets and Safes
+on record tested first (CoinDCX by seven hours), and of the large payments of an honest wallet some 1.5 %
 follow a first small one within a day.
 """
 

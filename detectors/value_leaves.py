@@ -6,8 +6,8 @@ or by the state of the block that holds a mined one. A large loss alone is stron
 and liquidators take much and are owed it.
 
 Weight: a proof counts its cap, λ = 11.5, since nothing is estimated. Size alone: λ = ln(0.9 / 0.02) = 3.8, an
-estimate: nine in ten exploits of facts/incidents.md take a tenth of their victim in one transaction, and so do about
-2 % of the days of a contract with a few large users.
+estimate: nine in ten exploits on record take a tenth of their victim in one transaction, and so do about 2 % of the
+days of a contract with a few large users.
 """
 
 from __future__ import annotations

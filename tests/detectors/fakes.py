@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from monitor.evm.watch import Protected
@@ -93,7 +93,7 @@ class Run:
             self.detector.state = decode(encode(self.detector.state), type(self.detector.state))
 
 
-def said_alike(make: type[Detector], events: Iterable[AnyEvent], context: FakeContext) -> bool:
+def said_alike(make: Callable[[], Detector], events: Iterable[AnyEvent], context: FakeContext) -> bool:
     """Whether a detector that is saved and restored before every event says what an undisturbed one says."""
     steady = Run(make(), context)
     start, shaken = context.now, Run(make(), context)

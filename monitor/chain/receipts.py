@@ -31,30 +31,51 @@ class Inclusion(Struct, frozen=True):
     cost: Wei
 
 
-async def find_included(nodes: Nodes, hashes: Sequence[Hash], *, need: int, deadline_ms: int) -> Inclusion | None:
-    """Which of these the canonical chain holds. `need` nodes must agree, fewer where fewer are in use.
+class Search(Struct, frozen=True):
+    """What a quorum knows: where it is; or, if `absent`, that it is nowhere; or neither."""
 
-    Raises Unreachable where no node answered.
+    found: Inclusion | None
+    absent: bool
+
+
+async def search(nodes: Nodes, hashes: Sequence[Hash], *, need: int, deadline_ms: int) -> Search:
+    """Look for these on the canonical chain. `need` nodes must agree, fewer where fewer are in use.
+
+    Does not wait for the slowest once it is settled. Raises Unreachable where no node answered.
     """
-    usable = nodes.usable()
+    usable, answers = nodes.usable(), asyncio.Queue[tuple[Inclusion, ...] | str]()
+    need, silent, votes = min(need, len(usable)), list[str](), Counter[Inclusion | None]()
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_ask(node, hashes, deadline_ms)) for node in usable]
-    said = [task.result() for task in tasks]
-    heard = [answer for answer in said if not isinstance(answer, str)]
-    if not heard:
-        raise Unreachable(f"chain {nodes.chain_id}: no receipt from any node: " + "; ".join(map(str, said))[:500])
-    votes = Counter(inclusion for found in heard for inclusion in found)
-    winner = votes.most_common(1)
-    return winner[0][0] if winner and winner[0][1] >= min(need, len(usable)) else None
+        tasks = [group.create_task(_ask(node, hashes, deadline_ms, answers)) for node in usable]
+        for waiting in reversed(range(len(usable))):
+            answer = await answers.get()
+            if isinstance(answer, str):
+                silent.append(answer)
+            else:
+                votes.update(answer or (None,))
+            if not _most(votes) < need <= _most(votes) + waiting:
+                break
+        for task in tasks:
+            task.cancel()
+    if len(silent) == len(usable):
+        raise Unreachable(f"chain {nodes.chain_id}: no receipt from any node: " + "; ".join(silent)[:500])
+    found = next((said for said, count in votes.items() if said is not None and count >= need), None)
+    return Search(found, absent=found is None and votes[None] >= need)
 
 
-async def _ask(node: Rpc, hashes: Sequence[Hash], deadline_ms: int) -> tuple[Inclusion, ...] | str:
+def _most(votes: Counter[Inclusion | None]) -> int:
+    return max((count for said, count in votes.items() if said is not None), default=0)
+
+
+async def _ask(
+    node: Rpc, hashes: Sequence[Hash], deadline_ms: int, answers: asyncio.Queue[tuple[Inclusion, ...] | str]
+) -> None:
     """What one node holds, or why it does not say."""
     try:
         async with asyncio.timeout(deadline_ms / 1_000):
-            return await _held(node, hashes, deadline_ms)
+            answers.put_nowait(await _held(node, hashes, deadline_ms))
     except (Unreachable, Undecodable, RpcError, TimeoutError) as error:
-        return f"{node.name}: {error or 'too slow'}"
+        answers.put_nowait(f"{node.name}: {error or 'too slow'}")
 
 
 async def _held(node: Rpc, hashes: Sequence[Hash], deadline_ms: int) -> tuple[Inclusion, ...]:

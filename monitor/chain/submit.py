@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from monitor.chain.accounts import Account, read_account
 from monitor.chain.desk import Desk, wanted
 from monitor.chain.lanes import Flight, Lane, Repair
-from monitor.chain.receipts import Inclusion, find_included
+from monitor.chain.receipts import Inclusion, Search, search
 from monitor.chain.rpc import Nodes
 from monitor.evm.transactions import keccak
 from monitor.model.actions import Bid, Plan, Rehearsed
@@ -126,7 +126,7 @@ class EnforceSubmit:
         """This response on the canonical chain, by any version of it (`hash` says which). Raises Unreachable."""
         desk = self._holding(chain_id, tx_hash)
         flight = desk.lane.holding(tx_hash) if desk is not None else None
-        found = await self._included(chain_id, _alike(flight, tx_hash) if flight else (tx_hash,))
+        found = (await self._search(chain_id, _alike(flight, tx_hash) if flight else (tx_hash,))).found
         if desk is not None:
             desk.lane = (
                 desk.lane.dropped(tx_hash) if found is None else desk.lane.included(found.hash, found.block_number)
@@ -161,10 +161,11 @@ class EnforceSubmit:
 
     async def _look(self, desk: Desk, flight: Flight) -> None:
         """The chain is past this nonce: by one of ours, or by somebody else's transaction?"""
-        found = await self._included(desk.lane.chain_id, [version.hash for version in flight.versions])
-        desk.lane = (
-            desk.lane.missed(flight.nonce) if found is None else desk.lane.included(found.hash, found.block_number)
-        )
+        seen = await self._search(desk.lane.chain_id, [version.hash for version in flight.versions])
+        if seen.found is not None:
+            desk.lane = desk.lane.included(seen.found.hash, seen.found.block_number)
+        elif seen.absent:
+            desk.lane = desk.lane.missed(flight.nonce)
 
     async def _read(self, desk: Desk) -> Account:
         """The account at the head, and the lane brought up to it and to the journal."""
@@ -208,9 +209,9 @@ class EnforceSubmit:
             what = f"{desk.signer.name} on chain {desk.lane.chain_id}"
             raise Unreachable(f"{what}: not signed within {self._deadline_ms} ms") from error
 
-    async def _included(self, chain_id: ChainId, hashes: Sequence[Hash]) -> Inclusion | None:
+    async def _search(self, chain_id: ChainId, hashes: Sequence[Hash]) -> Search:
         need = self._quorum.get(chain_id, 1)
-        return await find_included(self._nodes_of(chain_id), hashes, need=need, deadline_ms=self._deadline_ms)
+        return await search(self._nodes_of(chain_id), hashes, need=need, deadline_ms=self._deadline_ms)
 
     async def _known(self, nodes: Nodes, tx_hash: Hash) -> bool:
         """Whether a node has it all the same: each client words 'I have that already' in its own way."""

@@ -53,7 +53,8 @@ async def search(nodes: Nodes, hashes: Sequence[Hash], *, need: int, deadline_ms
                 silent.append(answer)
             else:
                 votes.update(answer or (None,))
-            if not _most(votes) < need <= _most(votes) + waiting:
+            open_yet = any(count < need <= count + waiting for count in (_most(votes), votes[None]))
+            if _most(votes) >= need or not open_yet:
                 break
         for task in tasks:
             task.cancel()

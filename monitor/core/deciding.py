@@ -25,7 +25,8 @@ class Conclusions:
     """What one event leads to; core.step makes the Step of it."""
 
     assessments: list[Assessment] = field(default_factory=list)
-    touched: list[str] = field(default_factory=list)  # incident ids
+    touched: list[str] = field(default_factory=list)  # incidents that changed
+    pressing: list[str] = field(default_factory=list)  # incidents that may want a new action now
     rehearse: list[Candidates] = field(default_factory=list)
     clear: list[Clearance] = field(default_factory=list)
     refuse: list[Refusal] = field(default_factory=list)
@@ -34,6 +35,11 @@ class Conclusions:
     def touch(self, incident: IncidentRecord) -> None:
         if incident.id not in self.touched:
             self.touched.append(incident.id)
+
+    def press(self, incident: IncidentRecord) -> None:
+        self.touch(incident)
+        if incident.id not in self.pressing:
+            self.pressing.append(incident.id)
 
 
 def weigh(bench: Bench, signals: Sequence[Signal], event: AnyEvent, out: Conclusions) -> None:
@@ -54,7 +60,7 @@ def weigh(bench: Bench, signals: Sequence[Signal], event: AnyEvent, out: Conclus
         )
         if incident is not None:
             incidents.learn_attack(bench.state, incident, signal, event)
-            out.touch(incident)
+            out.press(incident)
 
 
 def propose(bench: Bench, incident: IncidentRecord, out: Conclusions) -> None:

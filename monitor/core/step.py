@@ -135,7 +135,7 @@ class Core:
         found = self._ask(stamped)
         deciding.weigh(self._bench, found.signals, event, out)
         fresh = self._fresh(found)
-        for incident_id in list(out.touched) or self._retry(event):
+        for incident_id in out.pressing or self._retry(event):
             deciding.propose(self._bench, state.incidents[incident_id], out)
         for incident_id in out.touched:
             deciding.announce(self._bench, state.incidents[incident_id], out)
@@ -216,7 +216,7 @@ class Core:
         if record is None or record.stage != "waiting":
             return
         incident = self._state.incidents[record.action.incident]
-        out.touch(incident)
+        out.press(incident)
         if isinstance(event, ActionRejected):
             record.stage, record.gate, record.reason = "refused", "person", f"{event.by}: {event.reason}"
             record.tries = planning.MOST_TRIES
@@ -232,7 +232,7 @@ class Core:
     def _touch_responding(self, out: Conclusions) -> None:
         for incident in self._state.incidents.values():
             if incident.stage in ("open", "responding"):
-                out.touch(incident)
+                out.press(incident)
 
     def _retry(self, event: AnyEvent) -> list[str]:
         """At each head and tick, incidents that are still responding propose again what a gate refused."""

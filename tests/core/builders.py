@@ -121,7 +121,9 @@ def block_hash(number: int, fork: int = 0) -> Hash:
 
 def head(number: int = 10, *, fork: int = 0, coinbase: Address | None = None) -> HeadSeen:
     parent = block_hash(number - 1, fork)
-    header = Header(number, block_hash(number, fork), parent, START + number * 12, 10**9, 30_000_000, 0, coinbase or a(7))
+    header = Header(
+        number, block_hash(number, fork), parent, START + number * 12, 10**9, 30_000_000, 0, coinbase or a(7)
+    )
     return HeadSeen(chain_id=CHAIN, header=header)
 
 
@@ -195,7 +197,9 @@ class Driver:
         return self.steps[-1]
 
 
-def core(*detectors: Any, assets: Sequence[Asset] = (vault(),), policy: Policy | None = None, quorum: int = 2) -> Driver:
+def core(
+    *detectors: Any, assets: Sequence[Asset] = (vault(),), policy: Policy | None = None, quorum: int = 2
+) -> Driver:
     built = Core(
         detectors=detectors,
         assets=FakeAssets(assets),

@@ -36,9 +36,7 @@ def test_evidence_decays_by_half_lives(v: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("v", VECTORS["pstar"])
 def test_the_threshold_weighs_costs_against_loss(v: dict[str, Any]) -> None:
-    found = act_threshold(
-        cost_wrong=v["cost_fp"], cost_act=v["cost_act"], effective=v["p_effective"], loss=v["loss"]
-    )
+    found = act_threshold(cost_wrong=v["cost_fp"], cost_act=v["cost_act"], effective=v["p_effective"], loss=v["loss"])
     assert found == pytest.approx(v["p_star"], abs=NEAR)
 
 

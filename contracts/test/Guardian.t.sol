@@ -152,6 +152,7 @@ contract GuardianPauseTest is GuardianFixture {
         Guardian.Result memory result = pause(pauser, address(a), MIN);
         assertOutcome(result, Guardian.Outcome.Paused);
         assertEq(result.pausedUntil, block.timestamp + MIN, "from now");
+        assertEq(guardian.status(address(a)).pausedAt, block.timestamp, "its total counts from now too");
         assertEq(guardian.usesLeft(), USES - 2, "two uses");
         assertEq(a.pauses(), 1, "it was paused all along");
     }

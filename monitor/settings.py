@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as File
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from monitor import settings_faults
 from monitor.model.assets import Asset
-from monitor.model.codec import digest, encode
+from monitor.model.codec import decode, digest, encode
 from monitor.model.errors import ConfigurationError
 from monitor.model.operators import Operator
 from monitor.model.policy import ChainRule, Policy
@@ -93,6 +93,24 @@ class Settings:
     def digest(self) -> Hash:
         return digest(self.content)
 
+    def recorded(self, content: bytes) -> Settings:
+        """These settings with the deciding part of a journalled configuration. Raises Undecodable."""
+        was = decode(content, Deciding)
+        nowhere = "http://recorded.invalid"
+        chains = tuple(
+            ChainShape(
+                name=rule.name,
+                chain_id=rule.chain_id,
+                rpc=[nowhere] * rule.quorum,
+                block_time_ms=rule.slot_s * 1_000,
+                rpc_quorum=rule.quorum,
+            )
+            for rule in was.rules
+        )
+        return replace(
+            self, chains=chains, assets=was.assets, policy=was.policy, detectors=was.detectors, mode=was.mode
+        )
+
     def fault(self, path: Path, what: str) -> ConfigurationError:
         """An error that names file, line and field, for what only wiring can judge."""
         return ConfigurationError((self.document.fault(path, what),))
@@ -106,23 +124,45 @@ def load(
     Without `secrets` nothing of the environment is read: enough for the journal, not for connecting.
     """
     known = os.environ if environment is None else environment
-    document = Document(path, read_text(path), known if secrets else None)
+    visible = known if secrets else None
+    document = Document(path, read_text(path), visible)
     try:
         shape = SettingsShape.model_validate(document.data)
     except ValidationError as error:
-        found = settings_faults.lines(document, error.errors(include_url=False), SettingsShape)
-        raise ConfigurationError(found) from None
+        found = settings_faults.found(document, error.errors(include_url=False), SettingsShape)
+        raise ConfigurationError(_all(document, found, visible)) from None
+    if document.faults:
+        raise ConfigurationError(_all(document, document.faults, visible))
     if mode is not None:
         shape = SettingsShape.model_validate(document.data | {"mode": mode})
-    return _settled(document, shape, known if secrets else None)
+    parts = PartsReader(document, shape, visible)
+    settings = _settled(document, shape, parts, visible)
+    if parts.faults:
+        raise ConfigurationError(settings_faults.ordered(parts.faults, document))
+    return settings
 
 
-def _settled(document: Document, shape: SettingsShape, environment: Mapping[str, str] | None) -> Settings:
-    parts = PartsReader(document, shape, environment)
+def _all(document: Document, found: Mapping[Path, str], environment: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The faults of the shape, and those of what is left without them."""
+    rest = settings_faults.Remainder(document, found)
+    somewhere = {"name": "absent", "chain_id": 2**62, "rpc": ["http://absent.invalid"], "rpc_quorum": 1}
+    whole = rest.data | {"version": 1, "chains": rest.data.get("chains") or [somewhere]}
+    try:
+        shape = SettingsShape.model_validate(whole)
+    except ValidationError:
+        return settings_faults.ordered(found, document)
+    parts = PartsReader(document, shape, environment, original=rest.original)
+    _settled(document, shape, parts, environment)
+    return settings_faults.ordered(parts.faults | dict(found), document)
+
+
+def _settled(
+    document: Document, shape: SettingsShape, parts: PartsReader, environment: Mapping[str, str] | None
+) -> Settings:
     parts.check()
     assets = parts.assets()
     parts.check_mode(assets)
-    settings = Settings(
+    return Settings(
         path=str(File(document.name).absolute()),
         mode=shape.mode,
         store=parts.store(),
@@ -145,11 +185,3 @@ def _settled(document: Document, shape: SettingsShape, environment: Mapping[str,
         secret=lambda name: (environment or {}).get(name),
         document=document,
     )
-    if parts.faults:
-        raise ConfigurationError(tuple(sorted(parts.faults, key=_line)))
-    return settings
-
-
-def _line(fault: str) -> int:
-    """The line number of 'file:line: field: what'; the file's own name may hold colons."""
-    return int(fault.split(": ")[0].rpartition(":")[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from monitor.evm.abi import encode_call
 from monitor.evm.invariants import parse
@@ -20,10 +20,11 @@ class AssetReader:
     def __init__(
         self,
         shape: SettingsShape,
+        declared: Mapping[str, Sequence[str]],
         chain_ids: Mapping[str, int],
         fault: Callable[[Path, str], None],
     ) -> None:
-        self._shape, self._chain_ids, self._fault = shape, chain_ids, fault
+        self._shape, self._declared, self._chain_ids, self._fault = shape, declared, chain_ids, fault
 
     def read(self) -> tuple[Asset, ...]:
         names: set[str] = set()
@@ -40,10 +41,9 @@ class AssetReader:
 
     def _asset(self, i: int, shape: AssetShape) -> Asset:
         path: Path = ("assets", i)
-        if shape.chain not in self._chain_ids:
-            self._fault((*path, "chain"), f"chain {shape.chain!r} is not configured: {', '.join(self._chain_ids)}")
-        if shape.ledger is not None and shape.ledger not in self._shape.ledgers:
-            self._fault((*path, "ledger"), f"ledger {shape.ledger!r} is not in `ledgers`")
+        self._known((*path, "chain"), "chains", shape.chain)
+        if shape.ledger is not None:
+            self._known((*path, "ledger"), "ledgers", shape.ledger)
         where = address(shape.address)
         if shape.cold_address is not None and address(shape.cold_address) == where:
             self._fault((*path, "cold_address"), "is the asset itself; give another address")
@@ -87,9 +87,13 @@ class AssetReader:
         if name is None:
             self._fault(path, f"names no signer; set responders.{responder}.signer")
             return ""
-        if name not in self._shape.signers:
-            self._fault(path, f"signer {name!r} is not in `signers`")
+        self._known(path, "signers", name)
         return name
+
+    def _known(self, path: Path, section: str, name: str) -> None:
+        names = self._declared[section]
+        if name not in names:
+            self._fault(path, f"{name!r} is not in `{section}`; there: {', '.join(names)[:200] or 'nothing'}")
 
     def _pause(self, path: Path, shape: AssetShape, where: Address) -> PauseRoute | None:
         if shape.pause is None:

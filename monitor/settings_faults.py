@@ -6,7 +6,7 @@ A value is quoted back only where it cannot be a secret: never one of the enviro
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -19,15 +19,51 @@ _SILENT: Final = ("rpc", "store", "notify", "url", "token_sha256", "token_env", 
 _MOST: Final = 200
 
 
-def lines(document: Document, errors: Sequence[ErrorDetails], shape: type[BaseModel]) -> tuple[str, ...]:
-    """One line a fault, in the file's order."""
+def found(document: Document, errors: Sequence[ErrorDetails], shape: type[BaseModel]) -> dict[Path, str]:
+    """A line for each place at which the document or its shape is wrong."""
     described = _Described(shape)
-    found: dict[Path, str] = {}
-    for error in _settled([(_path(document.data, error), error) for error in errors]):
-        path, what = error
-        found.setdefault(path, described.said(document, path, what))
-    ordered = sorted(found.items(), key=lambda item: document.line(item[0]))
-    return tuple(document.fault(path, said) for path, said in ordered)[:_MOST]
+    lines = dict(document.faults)
+    for path, error in _settled([(_path(document.data, error), error) for error in errors]):
+        lines.setdefault(path, document.fault(path, described.said(document, path, error)))
+    return lines
+
+
+def ordered(lines: Mapping[Path, str], document: Document) -> tuple[str, ...]:
+    """In the file's order; at most so many that a person reads them."""
+    where = sorted(lines, key=lambda path: (document.line(path), [str(part) for part in path]))
+    return tuple(lines[path] for path in where)[:_MOST]
+
+
+class Remainder:
+    """The document without every part that is wrong, so that what does not fit together is told in the same breath."""
+
+    def __init__(self, document: Document, wrong: Iterable[Path]) -> None:
+        self._kept: dict[str | int, list[int]] = {}
+        spoilt = {path[:2] for path in wrong}
+        whole = {path[0] for path in spoilt if len(path) == 1}
+        self.data = {
+            name: self._part(name, value, spoilt)
+            for name, value in _mapping(document.data).items()
+            if name not in whole
+        }
+
+    def original(self, path: Path) -> Path:
+        """Where a path of the remainder stands in the file."""
+        if len(path) > 1 and path[0] in self._kept and isinstance(path[1], int):
+            return (path[0], self._kept[path[0]][path[1]], *path[2:])
+        return path
+
+    def _part(self, name: str, value: Any, spoilt: set[Path]) -> Any:
+        if isinstance(value, dict):
+            return {key: inner for key, inner in value.items() if (name, key) not in spoilt}
+        if isinstance(value, list):
+            self._kept[name] = [i for i in range(len(value)) if (name, i) not in spoilt]
+            return [value[i] for i in self._kept[name]]
+        return value
+
+
+def _mapping(data: Any) -> dict[str, Any]:
+    return data if isinstance(data, dict) else {}
 
 
 def _path(data: Any, error: ErrorDetails) -> Path:
@@ -70,7 +106,7 @@ class _Described:
         if kind == "too_long" and context.get("max_length") == 0:
             return "is not in this version; leave it empty or remove it"
         if kind == "string_pattern_mismatch":
-            return "must be " + (self._described(path) or str(context["pattern"])) + _given(document, path, error)
+            return "must be " + self._meant(path, str(context["pattern"])) + _given(document, path, error)
         if kind == "value_error":
             return str(context["error"]) + _given(document, path, error)
         return error["msg"].replace("Input should be", "must be", 1) + _given(document, path, error)
@@ -82,14 +118,23 @@ class _Described:
         return f"unknown key; {guess}allowed: {', '.join(allowed)}"
 
     def _hint(self, path: Path) -> str:
-        described = self._described(path)
+        at = self._at(path)
+        described = self._described(path) or ", ".join(map(str, at.get("enum", ())))
         return f": {described}" if described else ""
+
+    def _meant(self, path: Path, pattern: str) -> str:
+        """In words, what a pattern wants."""
+        for branch in self._branches(self._at(path)):
+            if branch.get("pattern") == pattern and "description" in branch:
+                return str(branch["description"])
+        return self._described(path) or pattern
 
     def _described(self, path: Path) -> str:
         """What the schema says of this field, else of what its type is, else of its keys."""
-        at, parent = self._at(path), self._at(path[:-1])
-        keys = parent.get("propertyNames", {})
-        return str(at.get("description") or keys.get("description") or "").splitlines()[0] if (at or keys) else ""
+        named = (branch.get("propertyNames", {}) for branch in self._branches(self._at(path[:-1])))
+        keys: dict[str, Any] = next((found for found in named if found), {})
+        text = str(self._at(path).get("description") or keys.get("description") or "")
+        return text.partition("\n")[0]
 
     def _at(self, path: Path) -> dict[str, Any]:
         node = self._schema

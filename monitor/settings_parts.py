@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path as File
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,12 +27,22 @@ _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 class PartsReader:
     """One pass over a valid shape that collects what does not fit together."""
 
-    def __init__(self, document: Document, shape: SettingsShape, environment: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        shape: SettingsShape,
+        environment: Mapping[str, str] | None,
+        *,
+        original: Callable[[Path], Path] = lambda path: path,
+    ) -> None:
+        """`original` says where in the file a path of the shape stands."""
         self._document, self._shape, self._environment = document, shape, environment
+        self._original = original
+        self._declared = _declared(document.data)
         self._directory = File(document.name).absolute().parent
         self._chain_ids = {c.name: c.chain_id for c in shape.chains}
         self._warnings: list[str] = []
-        self.faults: list[str] = []
+        self.faults: dict[Path, str] = {}
 
     def check(self) -> None:
         """Whatever concerns no asset."""
@@ -46,7 +56,7 @@ class PartsReader:
     def assets(self) -> tuple[Asset, ...]:
         if not self._shape.assets:
             self._warn(("assets",), "none is configured: nothing is protected")
-        return AssetReader(self._shape, self._chain_ids, self._fault).read()
+        return AssetReader(self._shape, self._declared, self._chain_ids, self._fault).read()
 
     def warnings(self) -> tuple[str, ...]:
         return tuple(self._warnings)
@@ -95,7 +105,11 @@ class PartsReader:
             unknown = sorted(set(given) - set(Policy.__struct_fields__)) if isinstance(given, dict) else ()
             if unknown:
                 raise msgspec.ValidationError(f"unknown: {', '.join(map(str, unknown))[:200]}")
-            return msgspec.convert(given, Policy)
+            policy = msgspec.convert(given, Policy)
+            unmeant = _unmeant(policy)
+            if unmeant:
+                raise msgspec.ValidationError(unmeant)
+            return policy
         except (ConfigurationError, msgspec.ValidationError) as error:
             allowed = ", ".join(Policy.__struct_fields__)
             self._fault(("policy",), f"{error}; 'default', a file, or a mapping of {allowed}")
@@ -138,7 +152,8 @@ class PartsReader:
         return tuple(self._channel(("notify", i), url) for i, url in enumerate(self._shape.notify))
 
     def _fault(self, path: Path, what: str) -> None:
-        self.faults.append(self._document.fault(path, what))
+        path = self._original(path)
+        self.faults.setdefault(path, self._document.fault(path, what))
 
     def _warn(self, path: Path, what: str) -> None:
         self._warnings.append(f"{'.'.join(map(str, path))}: {what}")
@@ -200,8 +215,8 @@ class PartsReader:
 
     def _check_responders(self) -> None:
         for name, responder in self._shape.responders.items():
-            if responder.signer is not None and responder.signer not in self._shape.signers:
-                known = ", ".join(self._shape.signers) or "none"
+            if responder.signer is not None and responder.signer not in self._declared["signers"]:
+                known = ", ".join(self._declared["signers"]) or "none"
                 self._fault(("responders", name, "signer"), f"{responder.signer!r} is not in `signers`: {known}")
 
     def _operator(self, path: Path, shape: OperatorShape) -> Operator:
@@ -244,14 +259,42 @@ class PartsReader:
 
     def _priced(self, path: Path, key: str) -> tuple[int, Address]:
         chain, _, token = key.partition(":")
-        if chain not in self._chain_ids:
+        if chain not in self._declared["chains"]:
             self._fault(path, f"chain {chain!r} is not configured; write chain:0xtoken or chain:native")
-            return 0, NATIVE
         try:
-            return self._chain_ids[chain], NATIVE if token == "native" else address(token)  # noqa: S105
+            return self._chain_ids.get(chain, 0), NATIVE if token == "native" else address(token)  # noqa: S105
         except ValueError as error:
             self._fault(path, f"{error}; write chain:0xtoken or chain:native")
             return 0, NATIVE
+
+
+def _declared(data: Any) -> dict[str, tuple[str, ...]]:
+    """The names that a file gives, whether or not what they name is valid."""
+    sections = data if isinstance(data, dict) else {}
+    chains = sections.get("chains")
+    named = [c.get("name") for c in chains if isinstance(c, dict)] if isinstance(chains, list) else []
+    found = {"chains": tuple(name for name in named if isinstance(name, str))}
+    for section in ("signers", "ledgers"):
+        value = sections.get(section)
+        found[section] = tuple(value) if isinstance(value, dict) else ()
+    return found
+
+
+def _unmeant(policy: Policy) -> str:
+    """A number of a policy that cannot be meant, in words; empty where there is none."""
+    shares = ("prior_asset", "prior_precursor", "prior_movement", "discount", "noise", "p_effective")
+    shares += ("floor_tighten", "floor_tighten_off", "bid_share", "bid_blind_share")
+    for name in shares:
+        if not 0 < getattr(policy, name) < 1:
+            return f"{name} must be between 0 and 1, not {getattr(policy, name)}"
+    for name in Policy.__struct_fields__:
+        value = getattr(policy, name)
+        if isinstance(value, int | float) and name != "cap_negative_total" and not 0 <= value < 1e30:
+            return f"{name} must not be negative, nor endless: {value}"
+    for i, rule in enumerate(policy.classes):
+        if not 0 <= rule.off <= rule.floor <= 1:
+            return f"classes.{i}: 0 ≤ off ≤ floor ≤ 1 must hold, not {rule.off} and {rule.floor}"
+    return ""
 
 
 def _holds_password(url: str) -> bool:

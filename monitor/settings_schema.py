@@ -38,6 +38,13 @@ Name = Annotated[
         description="letters, digits, '_', '.', '-', at most 64, a letter or digit first",
     ),
 ]
+Plugin = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,127}(:[A-Za-z_][A-Za-z0-9_]{0,127})?$",
+        description="a shipped one's name, or package.module:Class",
+    ),
+]
 Variable = Annotated[
     str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="the name of an environment variable")
 ]
@@ -248,7 +255,7 @@ class SettingsShape(Strict):
     operators: Annotated[list[OperatorShape], Field(max_length=1_000)] = Field(default_factory=list)
     labels: Annotated[list[LabelShape], Field(max_length=256)] = Field(default_factory=list)
     assets: Annotated[list[AssetShape], Field(max_length=10_000)] = Field(default_factory=list)
-    detectors: Annotated[dict[Name, dict[str, Any]], Field(max_length=256)] | None = None
+    detectors: Annotated[dict[Plugin, dict[str, Any]], Field(max_length=256)] | None = None
     """Parameters by detector; absent: every shipped detector at its default."""
     responders: Annotated[dict[Name, ResponderShape], Field(max_length=64)] = Field(default_factory=dict)
     signers: Annotated[dict[Name, SignerShape], Field(max_length=64)] = Field(default_factory=dict)

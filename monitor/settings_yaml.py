@@ -27,7 +27,7 @@ _KINDS: Final = ("str", "int", "float", "bool", "null", "timestamp")
 
 
 class Document:
-    """A parsed file: `data` is plain Python, `line` finds where a path stands (1-based).
+    """A parsed file: `data` is plain Python, `line` finds where a path stands (1-based), `faults` is what was refused.
 
     `environment` None leaves ${NAME} as it stands: for those who read the journal and have no secrets.
     """
@@ -37,10 +37,8 @@ class Document:
         self._lines: dict[Path, int] = {}
         self._secret: set[Path] = set()
         self._environment = environment
-        self._faults: list[str] = []
+        self.faults: dict[Path, str] = {}
         self.data = self._value(_compose(name, text), ())
-        if self._faults:
-            raise ConfigurationError(tuple(self._faults))
 
     def line(self, path: Path) -> int:
         """The line of a path, or of its nearest parent that is written down."""
@@ -57,12 +55,15 @@ class Document:
         field = ".".join(str(p) for p in path) or "file"
         return f"{self.name}:{self.line(path)}: {field}: {what}"
 
+    def _refuse(self, path: Path, what: str) -> None:
+        self.faults.setdefault(path, self.fault(path, what))
+
     def _value(self, node: yaml.Node | None, path: Path) -> Any:
         if node is None:
             return {}
         self._lines.setdefault(path, node.start_mark.line + 1)
         if len(path) > MAX_DEPTH:
-            self._faults.append(self.fault(path, f"is nested too deeply; at most {MAX_DEPTH} levels"))
+            self._refuse(path, f"is nested too deeply; at most {MAX_DEPTH} levels")
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -75,21 +76,19 @@ class Document:
         for key, child in node.value:
             name = str(key.value)[:80] if isinstance(key, yaml.ScalarNode) else "?"
             if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
-                self._faults.append(self.fault(path, f"line {key.start_mark.line + 1}: a key must be a plain word"))
+                self._refuse(path, f"line {key.start_mark.line + 1}: a key must be a plain word")
                 continue
             twice = name in found
             self._lines[(*path, name)] = key.start_mark.line + 1
             if twice:
-                self._faults.append(self.fault((*path, name), "is written twice; keep one"))
+                self._refuse((*path, name), "is written twice; keep one")
             found[name] = self._value(child, (*path, name))
         return found
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), str(node.value)
         if kind not in _KINDS:
-            self._faults.append(
-                self.fault(path, f"the tag {node.tag[:40]!r} is not allowed; write plain text or numbers")
-            )
+            self._refuse(path, f"the tag {node.tag[:40]!r} is not allowed; write plain text or numbers")
             return None
         if kind == "int" and _INTEGER.fullmatch(text):
             return int(text.replace("_", ""))
@@ -98,7 +97,7 @@ class Document:
         try:
             return yaml.SafeLoader("").construct_object(node)
         except (ValueError, KeyError, yaml.YAMLError):
-            self._faults.append(self.fault(path, f"{text[:40]!r} is no {kind}; put it in quotes if it is text"))
+            self._refuse(path, f"{text[:40]!r} is no {kind}; put it in quotes if it is text")
             return None
 
     def _variable(self, match: re.Match[str], path: Path) -> str:
@@ -107,7 +106,7 @@ class Document:
         name = match.group(1)
         self._secret.add(path)
         if name not in self._environment:
-            self._faults.append(self.fault(path, f"environment variable {name} is not set; export it"))
+            self._refuse(path, f"environment variable {name} is not set; export it")
             return ""
         return self._environment[name]
 

@@ -1,0 +1,13 @@
+"""One file per test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from settings_builders import File
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    return File(tmp_path)

@@ -145,8 +145,9 @@ class AppriseNotifier:
 
 
 def _name(url: str, place: int) -> str:
-    kind = url.partition(":")[0].lower()
-    return f"{kind if kind.isalnum() and len(kind) < 20 else 'unknown'}-{place}"
+    kind, separator, _ = url.partition("://")
+    known = separator and kind.isalnum() and len(kind) < 20
+    return f"{kind.lower() if known else 'unknown'}-{place}"
 
 
 def _service(url: str) -> Any:

@@ -112,8 +112,9 @@ class InvariantBroken:
             key = f"{asset.name}:{place}"
             held, holds = evaluate(invariant, before), evaluate(invariant, after)
             held = self.state.last.get(key) if held is None else held
-            if holds is not None:
-                self.state.last[key] = holds
+            known = held if holds is None else holds
+            if known is not None:
+                self.state.last[key] = known
             if holds is False and held is True and not text:
                 text = f"{invariant.text} is broken: {described(invariant, after)}"
         return text

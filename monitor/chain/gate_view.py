@@ -39,7 +39,7 @@ class GateView:
     async def _read(self, asset: Asset, token: Address) -> str:
         if asset.tighten is None:
             return ""
-        call = {"to": shown(asset.tighten.gate), "data": shown(encode_call("effectiveLimit(address)", [token]))}
+        call = {"to": shown(asset.tighten.gate), "data": shown(encode_call("effectiveLimit(address)", token))}
         try:
             word = await self._nodes[asset.chain_id].first("eth_call", [call, "latest"], into=str)
         except DrawbridgeError as error:

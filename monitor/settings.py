@@ -121,28 +121,29 @@ def load(
 ) -> Settings:
     """Read, validate and cross-check a file. Raises ConfigurationError with every fault.
 
-    Without `secrets` nothing of the environment is read: enough for the journal, not for connecting.
+    Without `secrets` what is not set in the environment stays empty: enough for the journal, not for connecting.
     """
     known = os.environ if environment is None else environment
-    visible = known if secrets else None
-    document = Document(path, read_text(path), visible)
+    document = Document(path, read_text(path), known, secrets=secrets)
     try:
         shape = SettingsShape.model_validate(document.data)
     except ValidationError as error:
         found = settings_faults.found(document, error.errors(include_url=False), SettingsShape)
-        raise ConfigurationError(_all(document, found, visible)) from None
+        raise ConfigurationError(_all(document, found, known, secrets=secrets)) from None
     if document.faults:
-        raise ConfigurationError(_all(document, document.faults, visible))
+        raise ConfigurationError(_all(document, document.faults, known, secrets=secrets))
     if mode is not None:
         shape = SettingsShape.model_validate(document.data | {"mode": mode})
-    parts = PartsReader(document, shape, visible)
-    settings = _settled(document, shape, parts, visible)
+    parts = PartsReader(document, shape, known, secrets=secrets)
+    settings = _settled(document, shape, parts, known)
     if parts.faults:
         raise ConfigurationError(settings_faults.ordered(parts.faults, document))
     return settings
 
 
-def _all(document: Document, found: Mapping[Path, str], environment: Mapping[str, str] | None) -> tuple[str, ...]:
+def _all(
+    document: Document, found: Mapping[Path, str], environment: Mapping[str, str], *, secrets: bool
+) -> tuple[str, ...]:
     """The faults of the shape, and those of what is left without them."""
     rest = settings_faults.Remainder(document, found)
     somewhere = {"name": "absent", "chain_id": 2**62, "rpc": ["http://absent.invalid"], "rpc_quorum": 1}
@@ -151,14 +152,12 @@ def _all(document: Document, found: Mapping[Path, str], environment: Mapping[str
         shape = SettingsShape.model_validate(whole)
     except ValidationError:
         return settings_faults.ordered(found, document)
-    parts = PartsReader(document, shape, environment, original=rest.original)
+    parts = PartsReader(document, shape, environment, secrets=secrets, original=rest.original)
     _settled(document, shape, parts, environment)
     return settings_faults.ordered(parts.faults | dict(found), document)
 
 
-def _settled(
-    document: Document, shape: SettingsShape, parts: PartsReader, environment: Mapping[str, str] | None
-) -> Settings:
+def _settled(document: Document, shape: SettingsShape, parts: PartsReader, environment: Mapping[str, str]) -> Settings:
     parts.check()
     assets = parts.assets()
     parts.check_mode(assets)
@@ -182,6 +181,6 @@ def _settled(
         notify=parts.notify(),
         console=shape.console,
         warnings=parts.warnings(),
-        secret=lambda name: (environment or {}).get(name),
+        secret=environment.get,
         document=document,
     )

@@ -31,13 +31,14 @@ class PartsReader:
         self,
         document: Document,
         shape: SettingsShape,
-        environment: Mapping[str, str] | None,
+        environment: Mapping[str, str],
         *,
+        secrets: bool = True,
         original: Callable[[Path], Path] = lambda path: path,
     ) -> None:
-        """`original` says where in the file a path of the shape stands."""
+        """Without `secrets` what is not set is empty. `original` says where in the file a path of the shape stands."""
         self._document, self._shape, self._environment = document, shape, environment
-        self._original = original
+        self._secrets, self._original = secrets, original
         self._declared = _declared(document.data)
         self._directory = File(document.name).absolute().parent
         self._chain_ids = {c.name: c.chain_id for c in shape.chains}
@@ -244,10 +245,8 @@ class PartsReader:
 
     def _needs(self, path: Path, name: str) -> str:
         """A variable's value; a fault where it is not set."""
-        if self._environment is None:
-            return ""
         value = self._environment.get(name, "")
-        if not value:
+        if not value and self._secrets:
             self._fault(path, f"environment variable {name} is not set; export it")
         return value
 

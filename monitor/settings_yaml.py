@@ -29,11 +29,12 @@ _KINDS: Final = ("str", "int", "float", "bool", "null", "timestamp")
 class Document:
     """A parsed file: `data` is plain Python, `line` finds where a path stands (1-based), `faults` is what was refused.
 
-    `environment` None leaves ${NAME} as it stands: for those who read the journal and have no secrets.
+    Without `secrets` a ${NAME} that is not set stays as it is written: for those who only read the journal.
     """
 
-    def __init__(self, name: str, text: str, environment: Mapping[str, str] | None) -> None:
+    def __init__(self, name: str, text: str, environment: Mapping[str, str], *, secrets: bool = True) -> None:
         self.name = name
+        self._secrets = secrets
         self._lines: dict[Path, int] = {}
         self._secret: set[Path] = set()
         self._environment = environment
@@ -101,14 +102,13 @@ class Document:
             return None
 
     def _variable(self, match: re.Match[str], path: Path) -> str:
-        if self._environment is None:
-            return match.group()
         name = match.group(1)
         self._secret.add(path)
-        if name not in self._environment:
+        if name in self._environment:
+            return self._environment[name]
+        if self._secrets:
             self._refuse(path, f"environment variable {name} is not set; export it")
-            return ""
-        return self._environment[name]
+        return "" if self._secrets else match.group()
 
 
 def read_text(name: str) -> str:

@@ -203,8 +203,8 @@ def test_enforce_mode_demands_what_a_decision_needs(file: File) -> None:
     assert file.load(content).mode == "shadow"
     faults = file.faults(content, mode="enforce")
     assert len(faults) == 2
-    assert "outage_usd_per_min: is required in enforce mode" in faults[0]
-    assert "golden: is required in enforce mode" in faults[1]
+    assert "golden: is required in enforce mode" in faults[0]
+    assert "outage_usd_per_min: is required in enforce mode" in faults[1]
 
 
 def test_enforce_mode_wants_a_ledger_for_an_automatic_pause_of_a_hot_wallet(file: File) -> None:

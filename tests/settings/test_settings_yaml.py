@@ -77,8 +77,10 @@ def test_a_variable_is_read_and_remembered_as_a_secret() -> None:
     assert not document.from_environment(("b",))
 
 
-def test_without_an_environment_variables_stay_as_they_are_written() -> None:
-    assert Document("d.yaml", "a: ${KEY}", None).data == {"a": "${KEY}"}
+def test_without_secrets_a_variable_that_is_not_set_stays_as_it_is_written() -> None:
+    document = Document("d.yaml", "a: ${KEY}", {}, secrets=False)
+    assert document.data == {"a": "${KEY}"}
+    assert not document.faults
 
 
 def test_a_file_that_is_too_large_is_not_read_whole(file: File) -> None:

@@ -37,7 +37,7 @@ class Run(Struct, frozen=True, kw_only=True):
     code: Mapping[Address, bytes] = {}
     storage: Mapping[Address, Mapping[Hash, Hash]] = {}
     balances: Mapping[Address, Wei] = {}
-    nonces: Mapping[Address, int] = {}
+    base: State = {}  # overrides that the others are laid upon: what calls that went before changed, or undid
     fees: tuple[tuple[int, int], ...] = ()
     trace: bool = False
     at: Hash | None = None
@@ -62,13 +62,13 @@ class Outcome(NamedTuple):
 
 def state_of(run: Run) -> State:
     """The overrides that a run asks for, with the reader, and ether for whoever's fees it does not give."""
-    state: State = {}
+    state: State = {holder: dict(account) for holder, account in run.base.items()}
     for holder, code in run.code.items():
         _account(state, shown(holder))["code"] = shown(code)
     for holder, slots in run.storage.items():
-        _account(state, shown(holder))["stateDiff"] = {shown(slot): shown(word) for slot, word in slots.items()}
-    for holder, nonce in run.nonces.items():
-        _account(state, shown(holder))["nonce"] = hex(nonce)
+        _apply(
+            _account(state, shown(holder)), WireAccount(), {shown(slot): shown(word) for slot, word in slots.items()}
+        )
     for index, call in enumerate(run.calls):
         if run.fee(index) is None and call.sender is not None and call.sender not in run.balances:
             _account(state, shown(call.sender))["balance"] = ENOUGH
@@ -101,6 +101,27 @@ def undone(diff: WireDiff) -> State:
             before = WireAccount(balance=before.balance, nonce=before.nonce, code="0x", storage=before.storage)
         _apply(_account(result, holder), before, dict.fromkeys(after.storage, ZERO) | before.storage)
     return {holder: account for holder, account in result.items() if account}
+
+
+def laid(state: State, over: State) -> State:
+    """One set of overrides upon another."""
+    result = {holder: dict(account) for holder, account in state.items()}
+    for holder, account in over.items():
+        below = _account(result, holder)
+        slots = {**below.get("stateDiff", {}), **account.get("stateDiff", {})}
+        below.update(account)
+        if slots:
+            below["stateDiff"] = slots
+    return result
+
+
+def slots_of(diff: WireDiff) -> State:
+    """Overrides that put back the storage that one call changed, and nothing else."""
+    return {
+        holder: {"stateDiff": account["stateDiff"]}
+        for holder, account in undone(diff).items()
+        if "stateDiff" in account
+    }
 
 
 def simulate(run: Run, indices: Sequence[int]) -> BatchCall:

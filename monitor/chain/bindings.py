@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from monitor.evm.abi import decode_call, encode_call, selector
+from monitor.evm.fees import EXPOSURE
 from monitor.model.assets import Asset, PauseRoute
 from monitor.model.chain import TransactionRequest
 from monitor.model.errors import SignerRefused, Undecodable
@@ -88,7 +89,7 @@ class Binding(Struct, frozen=True):
     """All that one key may sign."""
 
     permits: tuple[Permit, ...]
-    max_cost: Wei  # gas · max_fee of one transaction
+    max_exposure: Wei  # gas limit · max_fee of one transaction: what it could cost at the very worst
     max_gas: int = MAX_GAS
 
     def check(self, request: TransactionRequest, *, name: str, address: Address) -> None:
@@ -106,8 +107,8 @@ class Binding(Struct, frozen=True):
             return f"{request.gas} gas; at most {self.max_gas}"
         if not 0 <= request.max_priority_fee <= request.max_fee or request.nonce < 0:
             return "fees or nonce make no sense"
-        if request.gas * request.max_fee > self.max_cost:
-            return f"it may cost {request.gas * request.max_fee} wei; at most {self.max_cost}"
+        if request.gas * request.max_fee > self.max_exposure:
+            return f"it may cost {request.gas * request.max_fee} wei; at most {self.max_exposure}"
         permit = next((permit for permit in self.permits if permit.covers(request)), None)
         if permit is None:
             called = f"{shown(request.data[:4])} of {shown(request.to)} on chain {request.chain_id}"
@@ -116,10 +117,13 @@ class Binding(Struct, frozen=True):
 
 
 def binding(assets: Iterable[Asset], signer: str, *, max_cost: Wei) -> Binding:
-    """What a signer needs for the routes that name it, and nothing else."""
+    """What a signer needs for the routes that name it, and nothing else.
+
+    `max_cost` is the owner's limit for one response; see fees.billed for how it becomes the hard one.
+    """
     listed = tuple(assets)
     permits = (*_pauses(listed, signer), *_tightenings(listed, signer))
-    return Binding(tuple(permits), max_cost)
+    return Binding(permits, Wei(max_cost * EXPOSURE))
 
 
 def _pauses(assets: tuple[Asset, ...], signer: str) -> list[Permit]:

@@ -77,7 +77,7 @@ class Desk:
         bill = billed(gas_limit=gas, gas_used=flight.gas_used)
         left = bid.max_cost - self.spent(payer) + bill * old.max_fee
         purse = account.purse - self.committed() + gas * old.max_fee
-        budget = replace(bid, max_cost=Wei(max(left, 0)))
+        budget = replace(bid, max_cost=Wei(max(min(left, bid.max_cost), 0)))  # no transaction costs more than one bid
         limit = allowed(budget, gas_limit=gas, gas_used=flight.gas_used, purse=purse)
         if repair.replaces:
             return requote(old, repair.fees, limit=limit)

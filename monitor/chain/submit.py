@@ -93,18 +93,29 @@ class EnforceSubmit:
             return await self._repair(desk, repair, bid, payer=sent.action_id, account=account) if repair else None
 
     async def outbid(self, sent: ResponseSigned, bid: Bid) -> tuple[ResponseSigned, ...]:
-        """Raise what is below on the same key and tips less; the bid pays the difference."""
-        desk = self._desk(sent.chain_id, sent.signer)
-        raised: list[ResponseSigned] = []
-        async with self._turn(desk):
-            account = await self._read(desk)
-            desk.adopt(sent)
-            for repair in desk.lane.below(sent.nonce, wanted(account, bid)):
-                version = await self._repair(desk, repair, bid, payer=sent.action_id, account=account)
-                if version is None:
-                    break
-                raised.append(_signed_event(repair.flight, version, signer=sent.signer))
+        """Raise what is below on the same key and tips less; the bid pays the difference.
+
+        Never raises: the response itself is out already, and what cannot be raised now is met again by `bump`.
+        """
+        desk, raised = self._desk(sent.chain_id, sent.signer), list[ResponseSigned]()
+        if desk.lane.holding(sent.hash) is not None and desk.lane.open[:1] == desk.lane.of(sent.action_id)[:1]:
+            return ()  # nobody is below it: the usual case, without asking the chain anything
+        try:
+            async with self._turn(desk):
+                await self._outbid(desk, sent, bid, raised)
+        except DrawbridgeError:
+            return tuple(raised)
         return tuple(raised)
+
+    async def _outbid(self, desk: Desk, sent: ResponseSigned, bid: Bid, raised: list[ResponseSigned]) -> None:
+        """Adds to `raised` one by one, so that what was signed before something failed is not lost."""
+        account = await self._read(desk)
+        desk.adopt(sent)
+        for repair in desk.lane.below(sent.nonce, wanted(account, bid)):
+            version = await self._repair(desk, repair, bid, payer=sent.action_id, account=account)
+            if version is None:
+                return
+            raised.append(_signed_event(repair.flight, version, signer=sent.signer))
 
     async def send(self, chain_id: ChainId, action_id: str, raw: bytes, tx_hash: Hash) -> ResponseBroadcast:
         """To every node of the chain. Who refused it is named with the reason. Raises Undecodable on other bytes."""

@@ -14,6 +14,7 @@ from monitor.model.errors import Refused
 
 OUTRANK_PERCENT: Final = 115  # pay 15 % more per gas than the attack does (facts/races.md)
 MAX_BLOCKS: Final = 64
+EXPOSURE: Final = 8  # what a transaction could cost at the very worst, in bids
 
 
 class Fees(Struct, frozen=True):
@@ -63,9 +64,11 @@ def billed(*, gas_limit: int, gas_used: int) -> int:
     """Gas that a bid is held against: half as much again as the fork measured, the whole limit where it did not.
 
     Not always the whole limit, because a Guardian must be given several times what it uses (GAS_PER_TARGET), and a bid
-    held against all of that would lose races that it can afford. A key's binding sets its hard limit against all of it.
+    held against all of that would lose races that it can afford. Never less than an eighth of it, so that a transaction
+    costs at most eight times the bid whatever a target does with its gas: the hard limit that a key's binding holds.
     """
-    return min(_ceil(gas_used * 3, 2), gas_limit) or max(gas_limit, 1)
+    measured = _ceil(gas_used * 3, 2) if gas_used > 0 else gas_limit
+    return max(min(measured, gas_limit), _ceil(gas_limit, EXPOSURE), 1)
 
 
 def allowed(bid: Bid, *, gas_limit: int, gas_used: int, purse: int) -> Fees:

@@ -118,7 +118,7 @@ async def guarded_chain(*, max_cost: int = 10 * ETHER) -> AsyncIterator[GuardedC
         routes = [PauseRoute("guardian", target, guardian, 3_600, signer.name) for target in targets]
         assets = [Asset(f"bridge-{n}", "contract", CHAIN, r.target, pause=r) for n, r in enumerate(routes)]
         bound = binding(assets, signer.name, max_cost=Wei(max_cost))
-        heartbeat = Binding((*bound.permits, Permit(CHAIN, guardian, "heartbeat()")), bound.max_cost)
+        heartbeat = Binding((*bound.permits, Permit(CHAIN, guardian, "heartbeat()")), bound.max_exposure)
         signer = KeystoreSigner("guardian-key", secret, heartbeat)
         try:
             yield GuardedChain(anvil.http_url, rpc, nodes, signer, guardian, tuple(targets))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.evm.fees import (
+    EXPOSURE,
     Fees,
     allowed,
     base_fee_after,
@@ -84,6 +85,7 @@ def test_no_fee_is_ever_above_the_limit(wanted: Fees, limit: Fees) -> None:
 def test_what_is_allowed_costs_no_more_than_bid_and_purse(bid: Bid, gas_limit: int, used: int, purse: int) -> None:
     limit = allowed(bid, gas_limit=gas_limit, gas_used=used, purse=purse)
     assert limit.max_fee * min(used * 3 // 2, gas_limit) <= bid.max_cost
+    assert limit.max_fee * gas_limit <= EXPOSURE * bid.max_cost, "whatever a target does with its gas"
     assert limit.max_fee * gas_limit <= purse
     assert limit.max_priority_fee <= min(bid.max_tip, limit.max_fee)
 

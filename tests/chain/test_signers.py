@@ -28,7 +28,7 @@ from monitor.chain.rpc import Rpc, RpcError
 from monitor.chain.signers import KeystoreSigner, RemoteSigner, address_of
 from monitor.clock import SystemClock
 from monitor.evm.abi import encode_call
-from monitor.evm.fees import Fees
+from monitor.evm.fees import EXPOSURE, Fees
 from monitor.evm.transactions import CURVE_ORDER, decode_raw, keccak
 from monitor.model.assets import Asset, PauseRoute, TightenRoute, Token
 from monitor.model.chain import TransactionRequest
@@ -38,7 +38,7 @@ from monitor.rehearsal.anvil import DEV_KEYS, Anvil
 
 KEY = bytes.fromhex("5eed" * 15 + "beef")
 PASSWORD = "canary-pässword"
-BOUND = binding([asset()], "guardian-key", max_cost=Wei(ETHER))
+BOUND = binding([asset()], "guardian-key", max_cost=Wei(ETHER // EXPOSURE))
 ANVIL = address("0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266")
 
 

@@ -153,6 +153,34 @@ class TestTwoIncidentsOnOneKey:
         lent = GAS * (seen(newest).max_fee - seen(low).max_fee)
         assert 0 < lent <= poor.max_cost - GAS * signed.request.max_fee
 
+    async def test_to_raise_others_asks_nothing_and_signs_nothing_where_nobody_is_below(
+        self, chain: GuardedChain
+    ) -> None:
+        submit = chain.submit()
+        sent = await send(chain, submit)
+        await chain.nodes.close()
+        chain.nodes.drop(chain.nodes.usable()[0].name, "so that a question would fail")
+        assert await submit.outbid(sent, RICH) == ()
+
+    async def test_to_raise_others_never_fails_a_response_that_is_out(self, chain: GuardedChain) -> None:
+        submit = chain.submit()
+        await send(chain, submit)
+        urgent = await send(chain, submit, "main:2/pause")
+        chain.nodes.drop(chain.nodes.usable()[0].name, "nobody answers any more")
+        assert await submit.outbid(urgent, replace(RICH, tip=50 * GWEI)) == ()
+
+    async def test_no_raise_costs_more_than_the_bid_or_the_binding_allows(self) -> None:
+        async with guarded_chain(max_cost=ETHER) as chain:
+            submit, most = chain.submit(), Bid(tip=9_000 * GWEI, max_tip=9_000 * GWEI, max_cost=Wei(ETHER))
+            await send(chain, submit, gas_used=10)
+            (signed,) = await submit.sign(
+                chain.plan("main:2/pause", gas_used=10), replace(most, max_cost=Wei(ETHER // 2))
+            )
+            urgent = chain.written(signed, "main:2/pause")
+            for _ in range(5):
+                for raised in await submit.outbid(urgent, most):
+                    assert seen(raised).max_fee * GAS <= 8 * ETHER
+
 
 class TestAResponseThatIsNotMined:
     async def test_is_replaced_on_its_nonce_at_a_higher_fee(self, chain: GuardedChain) -> None:

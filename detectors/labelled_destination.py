@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from math import log
 from typing import ClassVar
 
+from detectors.options import words
 from monitor.evm.payouts import is_own, payers
 from monitor.evm.sighting import WALLETS, Sighting, sighting_of, threat_to
 from monitor.model.assets import Asset
@@ -47,7 +48,7 @@ class LabelledDestination:
     )
 
     def __init__(self, *, bad: tuple[str, ...] = BAD, good: tuple[str, ...] = GOOD) -> None:
-        self._bad, self._good = frozenset(bad), frozenset(good)
+        self._bad, self._good = words("bad", bad), words("good", good)
         self.state: None = None
 
     def inspect(self, stamped: Stamped, context: Context) -> Iterator[Signal | Request]:

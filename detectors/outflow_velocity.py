@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
+from detectors.options import whole
 from monitor.core.window import Recent, Window
 from monitor.evm.payouts import payers, worth
 from monitor.evm.sighting import Sighting, roots_of, sighting_of, threat_to
@@ -55,8 +56,8 @@ class OutflowVelocity:
     )
 
     def __init__(self, *, max_usd_per_hour: int = 1_000_000, max_owner_usd_per_hour: int = 2_000_000) -> None:
-        self._most = max_usd_per_hour * DOLLAR
-        self._owner_most = max_owner_usd_per_hour * DOLLAR
+        self._most = whole("max_usd_per_hour", max_usd_per_hour, least=1) * DOLLAR
+        self._owner_most = whole("max_owner_usd_per_hour", max_owner_usd_per_hour, least=1) * DOLLAR
         self.state = Velocity()
 
     def inspect(self, stamped: Stamped, context: Context) -> Iterator[Signal | Request]:

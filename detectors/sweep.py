@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
+from detectors.options import whole
 from monitor.core.window import Recent
 from monitor.evm.payouts import payers
 from monitor.evm.sighting import WALLETS, Sighting, roots_of, sighting_of, threat_to
@@ -70,7 +71,8 @@ class Sweep:
     )
 
     def __init__(self, *, min_balances: int = 3, window_s: int = 600) -> None:
-        self._least, self._window_s = min_balances, window_s
+        self._least = whole("min_balances", min_balances, least=2, most=MOST_ITEMS)
+        self._window_s = whole("window_s", window_s, least=1)
         self.state = Hands()
 
     def inspect(self, stamped: Stamped, context: Context) -> Iterator[Signal | Request]:

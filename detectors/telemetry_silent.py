@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
+from detectors.options import whole
 from monitor.core.window import Recent, Window
 from monitor.model.events import Fault, HealthSeen, LedgerComplete, Request, Stamped, Tick
 from monitor.model.ports import Context
@@ -59,9 +60,12 @@ class TelemetrySilent:
         tick_gap_s: int = 60,
         max_faults_per_min: int = 60,
     ) -> None:
-        self._limits_s = {"watermark": ledger_stale_s, "health": health_silent_s}
-        self._tick_gap_s = tick_gap_s
-        self._max_faults = max_faults_per_min
+        self._limits_s = {
+            "watermark": whole("ledger_stale_s", ledger_stale_s, least=1),
+            "health": whole("health_silent_s", health_silent_s, least=1),
+        }
+        self._tick_gap_s = whole("tick_gap_s", tick_gap_s, least=1)
+        self._max_faults = whole("max_faults_per_min", max_faults_per_min)
         self.state = Silence()
 
     def inspect(self, stamped: Stamped, context: Context) -> Iterator[Signal | Request]:

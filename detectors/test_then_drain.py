@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
+from detectors.options import whole
 from monitor.core.window import Recent
 from monitor.evm.payouts import payers, worth
 from monitor.evm.sighting import WALLETS, Sighting, roots_of, sighting_of, threat_to
@@ -68,8 +69,10 @@ class TestThenDrain:
     def __init__(
         self, *, max_test_usd: int = 1_000, min_drain_usd: int = 10_000, min_ratio: int = 20, window_s: int = 86_400
     ) -> None:
-        self._test, self._drain = max_test_usd * DOLLAR, min_drain_usd * DOLLAR
-        self._ratio, self._window_s = min_ratio, window_s
+        self._test = whole("max_test_usd", max_test_usd) * DOLLAR
+        self._drain = whole("min_drain_usd", min_drain_usd) * DOLLAR
+        self._ratio = whole("min_ratio", min_ratio, least=1)
+        self._window_s = whole("window_s", window_s, least=1)
         self.state = Payments()
 
     def inspect(self, stamped: Stamped, context: Context) -> Iterator[Signal | Request]:

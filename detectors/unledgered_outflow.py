@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
+from detectors.options import share, whole
 from monitor.core.window import Recent
 from monitor.evm.authorised import Book, line
 from monitor.evm.payouts import payers
@@ -105,9 +106,11 @@ class UnledgeredOutflow:
         min_matched: int = 1,
         negative_from_usd: int = 10_000,
     ) -> None:
-        self._grace, self._share, self._least = grace_s * SECOND, min_matched_share, min_matched
-        self._negative_from = negative_from_usd * DOLLAR
-        self.state = Ledgers(Book(window_s))
+        self._grace = whole("grace_s", grace_s) * SECOND
+        self._share = share("min_matched_share", min_matched_share)
+        self._least = whole("min_matched", min_matched, most=HISTORY)
+        self._negative_from = whole("negative_from_usd", negative_from_usd) * DOLLAR
+        self.state = Ledgers(Book(whole("window_s", window_s, least=1)))
 
     def inspect(self, stamped: Stamped, context: Context) -> Iterator[Signal | Request]:
         match stamped.event:
@@ -234,7 +237,7 @@ class UnledgeredOutflow:
 
 def _payout(asset: Asset, sighting: Sighting, out: list[Transfer], context: Context) -> Payout:
     worth = [(context.prices.usd(sighting.chain_id, t.token, t.amount) or Usd(0), t.to) for t in out]
-    within = Instant(sighting.timestamp * SECOND) if sighting.mined else context.now
+    within = min(Instant(sighting.timestamp * SECOND), context.now) if sighting.mined else context.now
     text = f"{asset.name} pays out {len(out)} amounts that {asset.ledger} never authorised"
     return Payout(
         asset=asset.name,

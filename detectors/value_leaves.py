@@ -18,6 +18,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
+from detectors.options import share, whole
 from monitor.core.window import Recent
 from monitor.evm.blame import Blame, Touch, touch_of
 from monitor.evm.loss import outflow, share_price_drop_bps, unmatched_outflow
@@ -58,7 +59,9 @@ class ValueLeaves:
     )
 
     def __init__(self, *, max_drop_bps: int = 10, min_loss_usd: int = 100_000, min_share: float = 0.1) -> None:
-        self._max_drop, self._min_loss, self._min_share = max_drop_bps, min_loss_usd * DOLLAR, min_share
+        self._max_drop = whole("max_drop_bps", max_drop_bps, most=10_000)
+        self._min_loss = whole("min_loss_usd", min_loss_usd) * DOLLAR
+        self._min_share = share("min_share", min_share)
         self.state = Leaving()
 
     def inspect(self, stamped: Stamped, context: Context) -> Iterator[Signal | Request]:

@@ -46,7 +46,7 @@ from tests.detectors.builders import (
 from tests.detectors.fakes import START, FakeContext, Run
 
 NAMES = list(CATALOGUE)
-FILES = {path.stem for path in pathlib.Path(detectors.__file__).parent.glob("*.py")} - {"__init__", "sheet"}
+FILES = {path.stem for path in pathlib.Path(detectors.__file__).parent.glob("*.py")} - {"__init__", "sheet", "options"}
 CAPS = {"proof": 11.5, "strong": math.log(100), "bytecode": 3.5, "fakeable": 2.5, "negative": 0.0}
 
 
@@ -82,6 +82,22 @@ def test_options_are_keywords_with_defaults(name: str) -> None:
     for parameter in inspect.signature(CATALOGUE[name]).parameters.values():
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
         assert parameter.default is not inspect.Parameter.empty
+
+
+OPTIONS = [(name, option) for name in NAMES for option in inspect.signature(CATALOGUE[name]).parameters]
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+@pytest.mark.parametrize("value", ["many", -1, None, 10**30, True, [1]])
+def test_an_option_without_sense_is_refused_with_what_is_allowed(name: str, option: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{option} is .*is allowed"):
+        CATALOGUE[name](**{option: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_defaults_may_be_written_out(name: str) -> None:
+    written = {p.name: p.default for p in inspect.signature(CATALOGUE[name]).parameters.values()}
+    assert CATALOGUE[name](**written).about.id == name
 
 
 def everything() -> FakeContext:

@@ -361,6 +361,12 @@ def test_a_payout_without_a_price_is_a_proof_all_the_same() -> None:
     assert (found.evidence, found.loss_usd) == ("proof", 0)
 
 
+def test_a_chain_whose_clock_runs_ahead_does_not_age_the_ledger() -> None:
+    watching = run()
+    watching.feed(*FIRST, authorised(sequence=2), mined(transfer(), tx=2, timestamp=START // SECOND + 10**6))
+    assert not watching.signals(mark(4.5))
+
+
 def test_two_wallets_in_one_transaction_are_judged_each_by_its_ledger() -> None:
     other = asset("hot2", address=who(0x77), ledger="second")
     watching = run(context(asset(), other))

@@ -1,0 +1,45 @@
+"""`drawbridge bench`: the performance figures of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from monitor.cli_show import console, print_json, say, table
+from monitor.model.errors import ConfigurationError
+
+_STATISTICS: Final = ("p50", "p95", "p99", "max")
+
+
+def bench(names: tuple[str, ...], *, json: bool) -> int:
+    """Measure and print. 0 when everything was measured."""
+    try:
+        module = importlib.import_module("monitor.bench")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError((f"bench: {error.name} is not in this installation",)) from None
+    measured = module.run(names)
+    found: dict[str, Any] = asyncio.run(measured) if inspect.iscoroutine(measured) else measured
+    if json:
+        print_json(found)
+        return 0
+    say(", ".join(f"{key} {value}" for key, value in found["machine"].items()))
+    console().print(table("", ("figure", "value", "unit", "runs", *_STATISTICS), _figures(found["figures"])))
+    if found.get("peers"):
+        columns = ("name", "version", "work", "ours", "theirs", "ratio")
+        rows = (tuple(_number(peer.get(column)) for column in columns) for peer in found["peers"])
+        console().print(table("beside others", columns, rows))
+    return 0
+
+
+def _figures(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for name, figure in figures.items():
+        yield (name, *(_number(figure.get(key)) for key in ("value", "unit", "runs", *_STATISTICS)))
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -204,7 +204,10 @@ class NodeFeed:
         told = header(wire)
         if not self._check_hashes:
             return Claimed(told, roots_of(wire) if wire.whole else None, proven=True, head=head)
-        return Claimed(told, roots_of(wire), proven=hash_of(wire) == told.hash, head=head)
+        proven = hash_of(wire) == told.hash
+        if not proven:
+            self._faults.note("header that does not hash to itself", on=self.name)
+        return Claimed(told, roots_of(wire), proven=proven, head=head)
 
     async def _report(self, report: Report) -> None:
         if report.gone:

@@ -114,7 +114,8 @@ class Follower:
         out = self._agreement.left_out(self._clock.monotonic_ns())
         for name, why in out.items():
             if self._out.get(name) != why:
-                self._nodes.drop(name, why)
+                if len(out) < len(self._feeds):  # a doubtful node is better for calls than none: health says the rest
+                    self._nodes.drop(name, why)
                 self._outlet.faults.note("node left out", on=name, detail=why)
         for name in self._out.keys() - out.keys():
             self._nodes.restore(name)

@@ -158,22 +158,26 @@ class MempoolSource:
         if len(batch) > 1:
             await self._examiner.expect([waiting.transaction.sender for waiting in batch], head)
         for waiting in batch:
-            try:
-                await self._examine_one(waiting, head, outlet)
-            except Unreachable as error:
-                self.faults.note("pending transaction not simulated", detail=str(error))
+            urgent = waiting.suspicion is Suspicion.NAMES_WATCHED
+            if not await self._examine_one(waiting, head, outlet) and urgent:
+                await self._examine_one(waiting, head, outlet)  # once more, now: by then another node is first
 
-    async def _examine_one(self, waiting: Waiting, head: Header, outlet: Outlet) -> None:
-        tx = waiting.transaction
+    async def _examine_one(self, waiting: Waiting, head: Header, outlet: Outlet) -> bool:
+        """False where no node simulated it in time; one that names something watched is then tried at the next head."""
+        tx, urgent = waiting.transaction, waiting.suspicion is Suspicion.NAMES_WATCHED
         if not self._pool.current(tx):
             self.counts["replaced"] += 1
-            return
+            return True
         self.counts["simulated"] += 1
-        if waiting.suspicion is Suspicion.NAMES_WATCHED:
-            verdict = await self._examiner.urgent(tx, head)
-        else:
-            verdict = await self._examiner.ordinary(tx, head)
+        try:
+            verdict = await (self._examiner.urgent(tx, head) if urgent else self._examiner.ordinary(tx, head))
+        except Unreachable as error:
+            self.faults.note("pending transaction not simulated", detail=str(error))
+            if urgent:
+                self._held.put(waiting, head.number)
+            return False
         await self._conclude(waiting, verdict, head, outlet)
+        return True
 
     async def _conclude(self, waiting: Waiting, verdict: Verdict, head: Header, outlet: Outlet) -> None:
         event, tx = verdict.event, waiting.transaction

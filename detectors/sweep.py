@@ -104,25 +104,29 @@ class Sweep:
 
     def _read(self, event: StateRead, context: Context) -> Iterator[Signal]:
         """Balances that a block emptied count for whoever last paid out of them."""
-        for asset in context.assets.all():
+        gone = {reading.probe for reading in event.readings if falls(reading)}
+        for asset in context.assets.all() if gone else ():
             if asset.chain_id != event.chain_id or asset.kind not in WALLETS:
                 continue
             for token in asset.tokens:
-                if not emptied(asset, token.address, event.readings):
-                    continue
-                self.state.emptied.put(balance(asset, token.address), event.block_number)
-                payer = self.state.payers.get(balance(asset, token.address))
-                if payer is None:
-                    continue
-                hand = f"by:{shown(payer.sender)}"
-                if count := self._count(hand, [balance(asset, token.address)], payer.at, keep=True):
-                    roots = (payer.root, f"sender:{shown(payer.sender)}")
-                    yield self._signal(asset, hand, count, roots=roots, mined=True)
+                if token_probe(token.address, asset.address) in gone:
+                    yield from self._empty(asset, balance(asset, token.address), event.block_number)
+
+    def _empty(self, asset: Asset, name: str, block_number: int) -> Iterator[Signal]:
+        self.state.emptied.put(name, block_number)
+        payer = self.state.payers.get(name)
+        if payer is None:
+            return
+        hand = f"by:{shown(payer.sender)}"
+        if count := self._count(hand, [name], payer.at, keep=True):
+            roots = (payer.root, f"sender:{shown(payer.sender)}")
+            yield self._signal(asset, hand, count, roots=roots, mined=True)
 
     def _emptied(self, asset: Asset, token: Address, sighting: Sighting) -> bool:
         if sighting.mined and self.state.emptied.get(balance(asset, token)) == sighting.block_number:
             return True
-        return emptied(asset, token, sighting.effects.readings)
+        probe = token_probe(token, asset.address)
+        return any(reading.probe == probe and falls(reading) for reading in sighting.effects.readings)
 
     def _count(self, hand: str, balances: Sequence[str], at: int, *, keep: bool) -> int:
         """How many balances this hand took within the window, with these; 0 while they are too few."""
@@ -153,11 +157,9 @@ def balance(asset: Asset, token: Address) -> str:
     return f"{asset.name}:{token.hex()}"
 
 
-def emptied(asset: Asset, token: Address, readings: Sequence[Reading]) -> bool:
-    """Whether a balance was read to fall to a tenth or less."""
-    probe = token_probe(token, asset.address)
-    for reading in readings:
-        if reading.probe == probe and reading.before and reading.after:
-            before, after = int.from_bytes(reading.before[:32], "big"), int.from_bytes(reading.after[:32], "big")
-            return before > 0 and after * 10 <= before
-    return False
+def falls(reading: Reading) -> bool:
+    """Whether what was read fell to a tenth or less."""
+    if not reading.before or not reading.after:
+        return False
+    before, after = int.from_bytes(reading.before[:32], "big"), int.from_bytes(reading.after[:32], "big")
+    return before > 0 and after * 10 <= before

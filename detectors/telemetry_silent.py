@@ -23,6 +23,7 @@ from monitor.model.units import MINUTE, SECOND, Instant
 
 MOST_SOURCES = 256
 AGAIN_S = 600
+SKEW_S = 1  # unledgered_outflow believes no watermark that is further ahead
 
 
 class Silence(Struct):
@@ -71,8 +72,11 @@ class TelemetrySilent:
     def inspect(self, stamped: Stamped, context: Context) -> Iterator[Signal | Request]:
         now = context.now
         match stamped.event:
+            case LedgerComplete(ledger=ledger, at=at) if at - now > SKEW_S * SECOND:
+                why = f"its clock is {(at - now) / SECOND:.0f} s ahead, so its watermarks are not believed"
+                yield from self._judge(f"watermark:{ledger}", why, now, clear=False)
             case LedgerComplete(ledger=ledger, at=at):
-                yield from self._hear(f"watermark:{ledger}", Instant(min(at, now)), now)
+                yield from self._hear(f"watermark:{ledger}", at, now)
             case HealthSeen(component=component, level=level, why=why):
                 yield from self._hear(f"health:{component}", now, now)
                 yield from self._judge(component, why if level <= 0 else "", now, clear=level >= 1)

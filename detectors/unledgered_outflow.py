@@ -30,7 +30,7 @@ from monitor.model.signals import About, Evidence, Fact, Signal, Subject
 from monitor.model.units import DOLLAR, MINUTE, SECOND, Address, Instant, Usd
 
 SKEW_S = 1
-MOST_WAITING = 1024
+MOST_WAITING = 512
 HISTORY = 50
 BURST = 3
 
@@ -177,6 +177,8 @@ class UnledgeredOutflow:
             yield self._claim(payout)
         elif len(self.state.waiting) < MOST_WAITING:
             self.state.waiting[key] = payout
+        else:
+            yield _blind(payout.ledger, f"{MOST_WAITING} payouts wait for its watermark, and one more was not kept")
 
     def _judge(self, ledger: str) -> Iterator[Signal]:
         """Judge what waits, oldest first, as far as the feed is complete."""

@@ -24,11 +24,11 @@ from monitor.evm.blame import Blame, Touch, touch_of
 from monitor.evm.loss import outflow, share_price_drop_bps, unmatched_outflow
 from monitor.evm.sighting import WALLETS, Sighting, sighting_of, threat_to, touched
 from monitor.model.assets import Asset
-from monitor.model.chain import Effects
+from monitor.model.chain import Effects, Reading
 from monitor.model.events import Request, Stamped, StateRead
 from monitor.model.ports import Context
 from monitor.model.signals import About, Evidence, Fact, Signal, Subject
-from monitor.model.units import DOLLAR, Usd, shown
+from monitor.model.units import DOLLAR, Address, Usd, shown
 
 SIZE = round(log(0.9 / 0.02), 2)
 FAKEABLE = 2.5
@@ -97,11 +97,14 @@ class ValueLeaves:
 
     def _read(self, event: StateRead, context: Context) -> Iterator[Signal]:
         """Judge the block's readings; blame whoever touched the asset in it."""
-        effects = Effects(ok=True, gas_used=0, readings=event.readings)
-        for asset in context.assets.all():
-            if asset.chain_id != event.chain_id or asset.kind in WALLETS:
+        by_contract: dict[Address, list[Reading]] = {}
+        for reading in event.readings:
+            by_contract.setdefault(reading.probe.to, []).append(reading)
+        for address in sorted(by_contract):
+            asset = context.assets.at(event.chain_id, address)
+            if asset is None or asset.kind in WALLETS:
                 continue
-            text = self._broken(asset, effects)
+            text = self._broken(asset, Effects(ok=True, gas_used=0, readings=tuple(by_contract[address])))
             if not text:
                 continue
             touch = self.state.blame.accuse(asset, event.block_hash, text)

@@ -7,7 +7,7 @@ import pytest
 from detectors.telemetry_silent import TelemetrySilent
 from monitor.model.codec import decode, encode
 from monitor.model.events import AnyEvent, Fault, HealthSeen, Tick
-from monitor.model.units import SECOND, Instant
+from monitor.model.units import SECOND
 from tests.detectors.builders import complete, context
 from tests.detectors.fakes import START, Run, said_alike
 
@@ -90,10 +90,12 @@ def test_a_gap_in_our_own_ticks_is_ours_and_not_the_sources() -> None:
     assert [(s.subject.id, s.weight) for s in watching.signals(Tick())] == [("loop", 0.0)]
 
 
-def test_a_watermark_of_the_future_does_not_make_its_ledger_fresh_for_longer() -> None:
+def test_a_watermark_of_the_future_is_told_and_does_not_count() -> None:
     watching = run()
-    watching.signals(complete(1, at=Instant(START + 10_000 * SECOND)))
-    assert watching.signals(*[Tick()] * 310)
+    (found,) = watching.signals(complete(1, at=START + 61 * SECOND))
+    assert found.because == "watermark:main is down: its clock is 60 s ahead, so its watermarks are not believed"
+    (back,) = watching.signals(watermark(0, 2))
+    assert back.weight == 0
 
 
 def test_a_saved_memory_goes_on_like_an_undisturbed_one() -> None:

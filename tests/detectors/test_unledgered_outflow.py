@@ -392,6 +392,15 @@ def test_a_saved_memory_goes_on_like_an_undisturbed_one() -> None:
     assert said_alike(UnledgeredOutflow, story, context())
 
 
+def test_payouts_that_wait_for_a_dead_feed_are_bounded_and_the_oldest_are_kept() -> None:
+    watching = run()
+    watching.feed(*FIRST)
+    found = watching.signals(*[mined(transfer(to=THIEF), tx=10 + n) for n in range(520)], after_s=0.001)
+    assert {s.threat for s in found} == {"blind"}
+    last = watching.signals(complete(1, at=int(watching.context.now + SECOND // 2)))
+    assert last[0].roots == (f"tx:0x{10:064x}",)
+
+
 def test_a_hundred_thousand_rows_do_not_grow_its_memory_and_make_it_careful() -> None:
     watching = run()
     watching.feed(*FIRST)

@@ -69,7 +69,7 @@ class Ledgers(Struct):
     rows: Recent[bool] = field(default_factory=lambda: Recent[bool](4096))  # delivered, against repetition
     waiting: dict[str, Payout] = field(default_factory=dict)  # by place and asset
     judged: Recent[Payout] = field(default_factory=lambda: Recent[Payout](256))  # found unmatched
-    mined: Recent[bool] = field(default_factory=lambda: Recent[bool](1024))  # places that are taken for good
+    mined: Recent[str] = field(default_factory=lambda: Recent[str](1024))  # root by place that is taken for good
 
 
 class UnledgeredOutflow:
@@ -125,9 +125,9 @@ class UnledgeredOutflow:
                 for feed in self.state.feeds.values():
                     feed.faulty, feed.unmatched = False, []
             case event:
+                if isinstance(event, TransactionMined) and not self._vacate(event, context):
+                    return
                 sighting = sighting_of(event)
-                if isinstance(event, TransactionMined):
-                    self._vacate(event, context)
                 if sighting is not None and sighting.firm:
                     yield from self._see(sighting, context)
 
@@ -142,16 +142,24 @@ class UnledgeredOutflow:
         feed.delivered = max(feed.delivered, row.sequence)
         yield from self._judge(row.ledger)
 
-    def _vacate(self, event: TransactionMined, context: Context) -> None:
-        """A mined transaction, failed or not, ends what others with its nonce claimed: the payout may come again."""
-        place = place_of(event.chain_id, event.transaction)
-        self.state.mined.put(place, True)
+    def _vacate(self, event: TransactionMined, context: Context) -> bool:
+        """A mined transaction, failed or not, ends what others with its nonce claimed: the payout may come again.
+
+        False where it was told before: an entry is consumed once.
+        """
+        place, root = place_of(event.chain_id, event.transaction), root_of(event.transaction)
+        if self.state.mined.get(place) == root:
+            return False
+        self.state.mined.put(place, root)
         for asset in context.assets.all():
+            if not asset.ledger:
+                continue
             key = f"{place}:{asset.name}"
             self.state.book.release(key)
             waiting = self.state.waiting.get(key)
-            if waiting is not None and waiting.root != root_of(event.transaction):
+            if waiting is not None and waiting.root != root:
                 del self.state.waiting[key]
+        return True
 
     def _see(self, sighting: Sighting, context: Context) -> Iterator[Signal]:
         """Hold what each watched wallet pays out in this transaction against its ledger."""

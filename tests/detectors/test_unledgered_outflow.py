@@ -153,6 +153,9 @@ NEGATIVES = [
         [pending(transfer(to=THIEF), tx=transaction(2, nonce=7)), mined(tx=transaction(3, nonce=7))],
         id="a pending payout whose nonce something else took",
     ),
+    pytest.param(
+        [authorised(sequence=2), mined(transfer(), tx=2), mined(transfer(), tx=2)], id="a payout that is told twice"
+    ),
     pytest.param([mined(transfer(to=COLD), tx=2)], id="to the own cold wallet"),
     pytest.param([mined(transfer(to=WALLET), tx=2)], id="to itself"),
     pytest.param([mined(transfer(0, to=THIEF), tx=2)], id="nothing at all"),

@@ -84,18 +84,27 @@ def bid(bench: Bench, record: ActionRecord, rehearsal: Rehearsal, incident: Inci
     """How much inclusion is worth: a share of what is saved, under the owner's limit; enough to outrank a rival."""
     policy, chain_id = bench.policy, record.chain_id
     gas = max(rehearsal.gas_used, 21_000)
-    worth = policy.bid_share * record.p * policy.p_effective * stake_usd(rehearsal, _assets(bench, record.action))
-    ether = bench.context.prices.wei(ChainId(chain_id), Usd(int(worth)))
-    most = Wei(min(ether if ether is not None else policy.bid_max_wei // 10, policy.bid_max_wei))
+    stake = max(stake_usd(rehearsal, _assets(bench, record.action)), _known_stake(bench, incident))
+    ether = bench.context.prices.wei(
+        ChainId(chain_id), Usd(int(policy.bid_share * record.p * policy.p_effective * stake))
+    )
+    most = Wei(min(max(ether or 0, policy.bid_floor_wei), policy.bid_max_wei))
     max_tip = most // gas
     rival = max((incident.rivals.get(a, 0) for a in record.action.assets), default=0)
-    wanted = int(rival * policy.outrank) + 1 if rival else int(max_tip * policy.bid_blind_share)
+    wanted = max(int(rival * policy.outrank) + 1, int(max_tip * policy.bid_blind_share))  # others may be private
     return Bid(tip=max(min(wanted, max_tip), 0), max_tip=max_tip, max_cost=most)
 
 
 def _assets(bench: Bench, action: AnyAction) -> list[Asset]:
     found = (bench.context.assets.named(name) for name in action.assets)
     return [asset for asset in found if asset is not None]
+
+
+def _known_stake(bench: Bench, incident: IncidentRecord) -> Usd:
+    """The most that any run of this incident showed; while a pause holds, no run shows what it holds back."""
+    records = [bench.state.actions[a] for a in incident.actions if a in bench.state.actions]
+    shown = [r.rehearsal.loss_without_usd for r in records if r.rehearsal is not None]
+    return Usd(max((*shown, *(r.attack_pays_usd for r in records)), default=0))
 
 
 def _signers(action: AnyAction, assets: Sequence[Asset]) -> frozenset[str]:

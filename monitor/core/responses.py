@@ -116,7 +116,7 @@ def carry_over(before: CoreState, after: CoreState, *, chain_id: int, number: in
 def _lapsing(record: ActionRecord, head: Header) -> bool:
     if not record.lapses_at_s or not isinstance(record.action, Pause):
         return False
-    margin_s = max(record.action.duration_s // 4, 60)
+    margin_s = max(record.action.duration_s // 3, 60)
     return record.lapses_at_s - margin_s <= head.timestamp <= record.lapses_at_s
 
 
@@ -145,7 +145,7 @@ def _note_included(state: CoreState, record: ActionRecord, event: ResponseInclud
         case ExtendPause(id=action_id, duration_s=duration_s):
             paused = state.actions.get(action_id.rsplit("/extend/", 1)[0])
             if paused is not None:
-                paused.lapses_at_s = timestamp + duration_s
+                paused.lapses_at_s, paused.stage = timestamp + duration_s, "verified"
         case _:
             return
 

@@ -51,6 +51,7 @@ class Policy(Struct, frozen=True):
     bid_share: float = 0.02  # of p·e·ΔL
     bid_blind_share: float = 0.1  # of that cap, where the rival's bid is not seen
     outrank: float = 1.15
+    bid_floor_wei: int = 2 * 10**16  # a response may always cost this much, also where nothing at stake has a price
     bid_max_wei: int = 2 * 10**18
     p_effective: float = 0.9  # e: chance that the action lands and works, until measured
     single_node_max_class: int = 2

@@ -120,7 +120,7 @@ class Mask:
         ]
 
     def _pin(self, tag: Any) -> Any:
-        return hex(self._since) if tag in _MOVING_TAGS else tag
+        return hex(self._since) if isinstance(tag, str) and tag in _MOVING_TAGS else tag
 
     def _stale(self, method: str, result: Any) -> Any:
         if method == "eth_blockNumber":

@@ -11,6 +11,7 @@ from typing import Any
 from monitor.model.actions import Rehearsal
 from monitor.model.events import (
     ActionApproved,
+    ActionFailed,
     AnyEvent,
     Fault,
     ResponseBroadcast,
@@ -216,6 +217,8 @@ def _before(rehearsal: Rehearsal) -> dict[str, Any]:
 
 def _ended(row: dict[str, Any], event: AnyEvent) -> None:
     match event:
+        case ActionFailed(stage=stage, why=why):
+            row |= {"outcome": "failed", "gate": stage, "reason": why}
         case ResponseBroadcast(accepted_by=accepted, hash=tx_hash):
             row |= {"outcome": "sent" if accepted else "withheld", "tx_hash": shown(tx_hash)}
         case ResponseIncluded(ok=ok, hash=tx_hash, cost=cost):

@@ -33,8 +33,18 @@ async def fenced(work: Coroutine[Any, Any, None]) -> str:
     except JournalLost:
         raise
     except Exception as error:  # noqa: BLE001 - the supervised boundary outside the core
-        return f"{type(error).__name__}: {error}"[:500]
+        return _innermost(error)
     return ""
+
+
+def _innermost(error: BaseException) -> str:
+    """The first thing that went wrong inside a group, as one line. A lost journal in it passes on."""
+    while isinstance(error, BaseExceptionGroup):
+        lost = error.subgroup(JournalLost)
+        if lost is not None:
+            raise lost
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"[:500]
 
 
 async def _pump(source: Source, inbox: Inbox) -> None:

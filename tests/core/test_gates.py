@@ -329,10 +329,19 @@ def test_the_bid_outranks_a_rival_that_is_seen() -> None:
     assert clearance.bid.max_cost == 2 * 10**18
 
 
-def test_the_bid_is_a_share_of_what_is_saved_and_never_above_the_limit() -> None:
-    driver = core(says(signal()), assets=(vault(value_usd=Usd(1_000 * DOLLAR), outage_usd_per_min=Usd(0)),))
-    driver.feed(ether())
+def bid_for(stake_usd: int, *, price: bool = True) -> Any:
+    driver = core(says(signal()), assets=(vault(value_usd=Usd(stake_usd * DOLLAR), outage_usd_per_min=Usd(0)),))
+    if price:
+        driver.feed(ether())
     action_id, _ = attacked(driver)
-    (clearance,) = answered(driver, action_id, loss_without_usd=Usd(1_000 * DOLLAR)).clear
-    assert clearance.bid.max_cost <= 20 * 10**18 // 4_000
-    assert clearance.bid.tip <= clearance.bid.max_tip
+    return answered(driver, action_id, loss_without_usd=Usd(stake_usd * DOLLAR)).clear[0].bid
+
+
+def test_the_bid_is_a_share_of_what_is_saved_and_never_above_the_limit() -> None:
+    assert bid_for(100_000).max_cost <= 100_000 * 10**18 * 2 // 100 // 4_000
+    assert bid_for(100_000_000).max_cost == 2 * 10**18
+    assert bid_for(100_000).tip <= bid_for(100_000).max_tip
+
+
+def test_a_response_may_always_cost_a_little_even_where_nothing_has_a_price() -> None:
+    assert bid_for(10).max_cost == bid_for(100_000, price=False).max_cost == 2 * 10**16

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from monitor.cli_show import print_json, say, warn
-from monitor.settings import Settings, load
+from monitor.settings import Settings, load_journal
 from monitor.store.anchor_key import read_public
 from monitor.store.audit import AuditResult, verify
 from monitor.store.export import export as export_journal
@@ -15,7 +15,7 @@ from monitor.store.export import export as export_journal
 
 def verify_journal(path: str, *, export: Path | None, public_key: Path | None, json: bool) -> int:
     """0 intact, 1 broken. Raises JournalLost where there is no journal to read."""
-    settings = load(path, secrets=False)
+    settings = load_journal(path)
     key = read_public(public_key) if public_key is not None else None
     result, rows = asyncio.run(_verified(settings, key, export))
     if json:

@@ -18,7 +18,7 @@ from monitor.clock import SystemClock
 from monitor.model.codec import digest
 from monitor.model.errors import ConfigurationError, JournalLost, Refused, Unreachable
 from monitor.model.operators import Operator, recognised
-from monitor.settings import Settings, load
+from monitor.settings import Settings, load_journal
 from monitor.settings_environment import TOKEN, operator_token
 from monitor.shell.orders import MAX_REASON, Order, OrderKind, permit, signed
 
@@ -70,7 +70,7 @@ def arm(person: Person, *, reason: str) -> int:
 
 def _who(person: Person, kind: OrderKind) -> tuple[Settings, Operator]:
     """The operator whose token is in the environment; the loop judges it again. Raises Refused."""
-    settings, token = load(person.config, secrets=False), operator_token()
+    settings, token = load_journal(person.config), operator_token()
     if not token:
         raise Refused(kind, f"{TOKEN} is not set; export the token of an operator of {person.config}")
     operator = recognised(settings.operators, token) or _named(settings, person, token)

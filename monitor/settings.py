@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as File
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 from pydantic import ValidationError
@@ -26,6 +26,8 @@ from monitor.settings_schema import ChainShape, ConsoleShape, LabelShape, Ledger
 from monitor.settings_yaml import Document, Path, read_text
 
 Mode = Literal["shadow", "propose", "enforce"]
+_FOR_JOURNAL: Final = ("store", "anchor", "kill_file", "operators")
+_NOWHERE: Final = {"name": "absent", "chain_id": 2**62, "rpc": ["http://absent.invalid"], "rpc_quorum": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +143,33 @@ def load(
     return settings
 
 
+def load_journal(path: str, *, environment: Mapping[str, str] | None = None) -> Settings:
+    """Only what reading the journal and giving orders need: store, anchor, kill file, operators.
+
+    A fault anywhere else, or a secret that is not set, must not keep anybody from disarming. Raises ConfigurationError.
+    """
+    known = os.environ if environment is None else environment
+    document = Document(path, read_text(path), known, secrets=False)
+    given = document.data if isinstance(document.data, dict) else {}
+    least = {name: given[name] for name in _FOR_JOURNAL if name in given}
+    try:
+        shape = SettingsShape.model_validate(least | {"version": 1, "chains": [_NOWHERE]})
+    except ValidationError as error:
+        found = settings_faults.found(document, error.errors(include_url=False), SettingsShape)
+        raise ConfigurationError(settings_faults.ordered(found, document)) from None
+    parts = PartsReader(document, shape, known, secrets=False)
+    settings = _settled(document, shape, parts, known)
+    if parts.faults:
+        raise ConfigurationError(settings_faults.ordered(parts.faults, document))
+    return settings
+
+
 def _all(
     document: Document, found: Mapping[Path, str], environment: Mapping[str, str], *, secrets: bool
 ) -> tuple[str, ...]:
     """The faults of the shape, and those of what is left without them."""
     rest = settings_faults.Remainder(document, found)
-    somewhere = {"name": "absent", "chain_id": 2**62, "rpc": ["http://absent.invalid"], "rpc_quorum": 1}
-    whole = rest.data | {"version": 1, "chains": rest.data.get("chains") or [somewhere]}
+    whole = rest.data | {"version": 1, "chains": rest.data.get("chains") or [_NOWHERE]}
     try:
         shape = SettingsShape.model_validate(whole)
     except ValidationError:

@@ -344,4 +344,4 @@ def test_the_bid_is_a_share_of_what_is_saved_and_never_above_the_limit() -> None
 
 
 def test_a_response_may_always_cost_a_little_even_where_nothing_has_a_price() -> None:
-    assert bid_for(10).max_cost == bid_for(100_000, price=False).max_cost == 2 * 10**16
+    assert bid_for(500).max_cost == bid_for(100_000, price=False).max_cost == 2 * 10**16

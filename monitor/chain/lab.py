@@ -76,9 +76,7 @@ class ForkLab:
         """All plans at once, those of one chain at one head. Raises nothing of a node's: what failed is UNPROVEN."""
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(
-                    self._on_chain(chain_id, [each for each in plans if each.chain_id == chain_id], attack)
-                )
+                group.create_task(self._on_chain(chain_id, tuple(p for p in plans if p.chain_id == chain_id), attack))
                 for chain_id in dict.fromkeys(plan.chain_id for plan in plans)
             ]
         found = {each.action_id: each for task in tasks for each in task.result()}

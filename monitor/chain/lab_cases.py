@@ -92,6 +92,7 @@ def attack_run(scene: Scene, case: Case, side: Side, *, context: BlockContext, t
         fees=fees,
         trace=trace,
         at=scene.head.hash,
+        heard=frozenset(token.address for token in case.asset.tokens),
     )
 
 

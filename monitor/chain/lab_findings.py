@@ -56,17 +56,23 @@ class Findings(Struct):
         return verdict(self.pairs.get(action_id, ()))
 
     def without_usd(self) -> Usd:
-        """What could be taken now: the most that a run showed, or all that the asset holds where it can be done again.
-
-        Never more than it holds: a mined attack that is run with its loot put back shows what is gone already.
-        """
+        """What could be taken now: the most that a run showed, or all that is held where it can be done again."""
         most = largest(self.without)
-        if not most or self.holdings is None:
-            return most
-        return self.holdings if self.repeatable else min(most, self.holdings)
+        return self._at_most_held(most, again=self.repeatable and most > 0)
 
     def with_usd(self, action_id: str) -> Usd:
-        """What could still be taken from the attack's own asset with the response in force."""
+        """What could still be taken from the attack's own asset with the response in force, by the same rule."""
+        own = [each for each in self.variants.get(action_id, ()) if each.asset == self.asset]
         seen = largest(pair.with_it for pair in self.pairs.get(action_id, ()))
-        others = (each.loss_with_usd for each in self.variants.get(action_id, ()) if each.asset == self.asset)
-        return Usd(max((seen, *others)))
+        most = Usd(max((seen, *(each.loss_with_usd for each in own if each.name not in AGAIN))))
+        again = any(each.loss_with_usd for each in own if each.name in AGAIN)
+        return self._at_most_held(most, again=again)
+
+    def _at_most_held(self, most: Usd, *, again: bool) -> Usd:
+        """All that the asset holds where it can be done again, and never more than it holds.
+
+        A mined attack that is run with its loot put back shows what is gone already.
+        """
+        if self.holdings is None or not (most or again):
+            return most
+        return self.holdings if again else min(most, self.holdings)

@@ -90,7 +90,7 @@ class Trial:
         """
         if self.attack is None or findings.way != PUT_BACK:
             return
-        for side, validity in zip(self._sides(), validities, strict=True):
+        for side, validity in zip(self._sides()[1:], validities, strict=True):
             try:
                 past = await self.bench.pasts.of(self.attack, deadline_ms=self.deadline.left_ms())
                 if not conflict(validity.predicted, past.undone):

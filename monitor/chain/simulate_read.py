@@ -15,7 +15,7 @@ from monitor.evm import hexes, traces, wire
 from monitor.evm.tokens import transfers_of
 from monitor.model.chain import CallFrame, Effects, Log, Probe, Reading
 from monitor.model.errors import Undecodable, Unreachable
-from monitor.model.units import NATIVE
+from monitor.model.units import NATIVE, shown
 
 Answers = tuple[bytes | None, ...]
 
@@ -48,11 +48,12 @@ def simulated(run: Run, indices: tuple[int, ...], answer: Raw) -> tuple[Effects,
     if len(blocks) != 1 or len(blocks[0].calls) != step * len(indices) + step - 1:
         raise Undecodable(f"simulation of {len(indices)} calls came back with another number of them")
     calls = blocks[0].calls
+    heard = None if run.heard is None else frozenset(shown(address) for address in (*run.heard, NATIVE))
     if not run.probes:
-        return tuple(_effects(call, ()) for call in calls)
+        return tuple(_effects(call, (), heard) for call in calls)
     read = [_answered(run.probes, call) for call in calls[::2]]
     return tuple(
-        _effects(call, readings(run.probes, before, after))
+        _effects(call, readings(run.probes, before, after), heard)
         for call, (before, after) in zip(calls[1::2], pairwise(read), strict=True)
     )
 
@@ -122,9 +123,10 @@ def reason(data: bytes) -> str:
     return f"reverted: 0x{data[:68].hex()}" if data else ""
 
 
-def _effects(call: wire.WireSimulatedCall, read: tuple[Reading, ...]) -> Effects:
+def _effects(call: wire.WireSimulatedCall, read: tuple[Reading, ...], heard: frozenset[str] | None) -> Effects:
     ok = hexes.quantity(call.status) == 1
-    logs = tuple(wire.log(log) for log in call.logs) if ok else ()
+    wanted = call.logs if heard is None else (log for log in call.logs if log.address.lower() in heard)
+    logs = tuple(wire.log(log) for log in wanted) if ok else ()
     why = "" if ok else reason(hexes.octets(call.return_data[:2_002])) or _message(call.error)
     return Effects(
         ok=ok,

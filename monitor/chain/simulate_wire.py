@@ -42,6 +42,7 @@ class Run(Struct, frozen=True, kw_only=True):
     trace: bool = False
     at: Hash | None = None
     gas_cap: int = 16_000_000
+    heard: frozenset[Address] | None = None  # only logs of these are wanted: an attack may write thousands
 
     def gas(self, index: int) -> int:
         asked = self.calls[index].gas
@@ -126,10 +127,8 @@ def slots_of(diff: WireDiff) -> State:
 
 def simulate(run: Run, indices: Sequence[int]) -> BatchCall:
     """eth_simulateV1 of these calls of a run, the reader around each."""
-    calls: list[dict[str, Any]] = []
-    for index in indices:
-        calls += [*_reading(run), call_of(run, index)]
-    calls += _reading(run)
+    reading = [reading_call(run)] if run.probes else []
+    calls = [each for index in indices for each in (*reading, call_of(run, index))] + reading
     needed = sum(int(call["gas"], 16) for call in calls)
     block: dict[str, Any] = {"blockOverrides": block_of(run.context), "stateOverrides": state_of(run), "calls": calls}
     if needed > COMMON_BLOCK_GAS:
@@ -184,10 +183,6 @@ def block_of(context: BlockContext) -> dict[str, str]:
 def place_of(run: Run) -> Any:
     """On which state: a block by its hash, or the node's head."""
     return "latest" if run.at is None else {"blockHash": shown(run.at)}
-
-
-def _reading(run: Run) -> list[dict[str, Any]]:
-    return [reading_call(run)] if run.probes else []
 
 
 def _account(state: State, holder: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ NAMES: Final = {
     "GT": 0x11,
     "EQ": 0x14,
     "ISZERO": 0x15,
+    "SHR": 0x1C,
     "KECCAK256": 0x20,
     "ADDRESS": 0x30,
     "BALANCE": 0x31,

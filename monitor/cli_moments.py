@@ -47,7 +47,8 @@ def words(moment: Moment) -> Iterator[str]:
         case Assessment():
             yield f"p {value.p:.4f} for {value.threat} on {value.subject.id}{', proven' if value.proof else ''}"
         case Pause() | ExtendPause() | Tighten() | Notify():
-            yield f"{value.id}: {_action(value)}"
+            because = "" if isinstance(value, Notify) else f", because {value.because}"
+            yield f"{value.id}: {meant(value)}{because}"
         case Rehearsal():
             yield from _rehearsal(value)
         case Clearance():
@@ -67,17 +68,23 @@ def words(moment: Moment) -> Iterator[str]:
 
 def _signal(signal: Signal, moment: Moment) -> Iterator[str]:
     yield f"{signal.evidence} by {signal.detector}, λ {signal.weight:+.2f}: {signal.because}"
-    if signal.fact is not None:
-        mined = "mined" if signal.fact.mined else "pending"
-        attack = f", shown by {mined} {shown(signal.fact.attack.hash)}" if signal.fact.attack is not None else ""
-        yield f"  {signal.fact.rule}: {signal.fact.text}{attack}"
+    fact, rests_on = signal.fact, []
+    if fact is not None and fact.text not in signal.because:
+        rests_on.append(f"{fact.rule}: {fact.text}")
+    if fact is not None and fact.attack is not None:
+        rests_on.append(f"{'mined' if fact.mined else 'pending'} {shown(fact.attack.hash)}")
     elif moment.shows is not None:
-        yield f"  seen in {moment.by} {shown(moment.shows)}"
+        rests_on.append(f"{moment.by} {shown(moment.shows)}")
     if signal.attacker is not None:
-        yield f"  by {shown(signal.attacker)}; loss seen {usd(signal.loss_usd)}"
+        rests_on.append(f"by {shown(signal.attacker)}")
+    if signal.loss_usd:
+        rests_on.append(f"loss seen {usd(signal.loss_usd)}")
+    if rests_on:
+        yield "  " + "; ".join(rests_on)
 
 
-def _action(action: AnyAction) -> str:
+def meant(action: AnyAction) -> str:
+    """What an action does, in words."""
     where = ", ".join(action.assets)
     match action:
         case Pause():
@@ -90,7 +97,7 @@ def _action(action: AnyAction) -> str:
             return f"tell people, {action.severity}: {action.title}"
         case _:
             assert_never(action)
-    return f"{done} (class {int(action.action_class)}), because {action.because}"
+    return f"{done} (class {int(action.action_class)})"
 
 
 def _rehearsal(found: Rehearsal) -> Iterator[str]:
@@ -155,7 +162,9 @@ def _outcome(event: Outcome) -> Iterator[str]:
 def _verified(event: ResponseVerified) -> Iterator[str]:
     found = f"post-conditions {event.holds}, the attack is stopped: {event.blocked}"
     yield f"{event.action_id} after {event.after_blocks} blocks, at {event.block_number}: {found}"
-    if event.why or event.attack_pays_usd:
-        yield f"  {event.why or 'it'}; if the response lapsed now it would still take {usd(event.attack_pays_usd)}"
+    if event.why:
+        yield f"  {event.why}"
+    if event.attack_pays_usd:
+        yield f"  if the response lapsed now, the attack would take {usd(event.attack_pays_usd)}"
     for change in event.differs:
         yield f"  not predicted: {shown(change.address)} slot {shown(change.slot)} is {shown(change.after)}"

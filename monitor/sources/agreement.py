@@ -106,12 +106,12 @@ class Agreement:
 
     def orders(self, now_ns: int) -> Iterator[LinkOrder]:
         """Headers to fetch now; each order is given out once, until its report comes."""
-        for missing in self._tracker.missing():
-            if self._may_link(missing.node, now_ns):
-                yield LinkOrder(missing.node, missing.hash, self._below(missing.number))
         for name, node in self._nodes.items():
             if node.held_back and node.head is not None and not node.wrong and self._may_link(name, now_ns):
                 yield LinkOrder(name, None, self._stretch(node.head))
+        for missing in self._tracker.missing():
+            if self._may_link(missing.node, now_ns):
+                yield LinkOrder(missing.node, missing.hash, self._below(missing.number))
 
     def agreeing(self, header: Header) -> tuple[str, ...]:
         """Nodes that have this canonical block, best first."""
@@ -171,12 +171,17 @@ class Agreement:
                 self._roots.popitem(last=False)
         if not claim.head:
             self._tracker.learn(claim.header)
-        elif (node.wrong and len(self._nodes) > 1) or (self.tip is None and claim.header.number < (self._first or 0)):
+        elif self._must_wait(node, claim.header):
             node.head = claim.header
         elif self._too_far(claim.header):
             node.head, node.held_back = claim.header, True
         else:
             self._vote(name, claim.header)
+
+    def _must_wait(self, node: _Node, header: Header) -> bool:
+        """Whether a head does not vote yet: its node was caught, or it is below where we begin."""
+        caught = bool(node.wrong) and self._clean() >= self._quorum
+        return caught or (self.tip is None and header.number < (self._first or 0))
 
     def _vote(self, name: str, header: Header) -> None:
         node = self._nodes[name]

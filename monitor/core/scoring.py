@@ -75,9 +75,7 @@ def assess(
         logit=log_odds,
         p=probability(log_odds),
         groups=len(positive),
-        strong_groups=len(
-            {g for g, a in zip(group_of, signals, strict=True) if a.signal.evidence in ("strong", "proof")}
-        ),
+        strong_groups=_strong(signals, counted, group_of, policy),
         proof=any(a.signal.evidence == "proof" for a in signals),
         lower=probability(log_odds - max(positive, default=0.0)),
         upper=probability(logit(prior) + sum(w for w in weights if w > 0)),
@@ -86,6 +84,13 @@ def assess(
             for a, g, c in zip(signals, group_of, counted, strict=True)
         ),
     )
+
+
+def _strong(signals: Sequence[Aged], counted: Sequence[float], group_of: Sequence[int], policy: Policy) -> int:
+    """Groups whose strong or proven evidence still counts for half a strong signal or more."""
+    rows = zip(signals, counted, group_of, strict=True)
+    least = policy.cap_strong / 2
+    return len({g for a, c, g in rows if c >= least and a.signal.evidence in ("strong", "proof")})
 
 
 def _prior(signals: Sequence[Aged], *, policy: Policy, precursor: bool) -> float:

@@ -105,7 +105,8 @@ def _times(stage: Stage, story: Story) -> dict[str, float | None]:
     def first(found: list[Stamped]) -> float | None:
         return round(stage.scenario_ms(found[0].seen_at), 1) if found else None
 
-    detected = [s for s, step in story if any(i.threat != "blind" for i in step.incidents)]
+    began = stage.attack_ms if stage.attack_slot is not None else 0.0
+    detected = [s for s, step in story if _seen(step) and stage.scenario_ms(s.seen_at) >= began]
     decided = [s for s, step in story if step.clear]
     broadcast = [s for s, _ in story if isinstance(s.event, ResponseBroadcast) and s.event.accepted_by]
     verified = [s for s, _ in story if isinstance(s.event, ResponseVerified) and s.event.holds == "holds"]
@@ -118,6 +119,11 @@ def _times(stage: Stage, story: Story) -> dict[str, float | None]:
         "included_at_ms": (_slot_of(stage, included[0].block_number) + 1) * slot_ms if included else None,
         "verified_at_ms": first(verified),
     }
+
+
+def _seen(step: Step) -> bool:
+    """Whether this step says that funds are in danger: an incident of theft that is more likely than not."""
+    return any(i.threat != "blind" and i.p >= 0.5 for i in step.incidents)
 
 
 def _responses(story: Story) -> list[ResponseIncluded]:

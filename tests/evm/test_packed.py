@@ -34,6 +34,18 @@ def test_a_table_says_what_a_dictionary_says(known: dict[Address, bytes], others
         assert (table.payload(at) if at >= 0 else None) == known.get(address)
 
 
+@given(st.sets(ADDRESSES, max_size=200), st.lists(ADDRESSES, max_size=5))
+def test_asking_for_any_of_several_says_what_asking_for_each_says(known: set[Address], asked: list[Address]) -> None:
+    table = AddressTable()
+    for address in known:
+        table.put(address)
+    some = [*asked, *sorted(known)[:1]]
+    assert table.holds_any(map(number, some)) is any(address in known for address in some)
+    assert table.holds_any(map(number, asked)) is any(address in known for address in asked)
+    assert not table.holds_any(())
+    assert not table.holds_any([-1, 1 << 160])
+
+
 def test_what_is_no_address_is_not_found() -> None:
     table = AddressTable()
     for last in range(200):

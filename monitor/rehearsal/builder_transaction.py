@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-import rlp  # type: ignore[import-untyped]
+import rlp
 from coincurve import PublicKey
 from eth_utils.crypto import keccak
-from rlp.exceptions import DecodingError  # type: ignore[import-untyped]
+from rlp.exceptions import DecodingError
 
 from monitor.model.errors import DrawbridgeError
 

@@ -163,7 +163,7 @@ def signal(
 class Says:
     """A detector that says what the test wants for each event."""
 
-    say: Callable[[Stamped, Context], Sequence[Signal | Request]]
+    say: Callable[[Any, Any], Sequence[Signal | Request]]
     watches: tuple[str, ...] = ("TransactionMined", "PendingSimulated")
     name: str = "value_leaves"
     state: Any = None

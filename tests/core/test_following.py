@@ -45,13 +45,13 @@ from tests.core.builders import (
 
 
 def thief(**fields: Any) -> Says:
-    return Says(lambda s, c: [signal(attack=s.event.transaction, **fields)], watches=("TransactionMined",))  # type: ignore[union-attr]
+    return Says(lambda s, c: [signal(attack=s.event.transaction, **fields)], watches=("TransactionMined",))
 
 
 def seen_pending() -> Says:
     """Proves what is still in the mempool."""
     return Says(
-        lambda s, c: [signal(attack=s.event.transaction, is_mined=False)],  # type: ignore[union-attr]
+        lambda s, c: [signal(attack=s.event.transaction, is_mined=False)],
         watches=("PendingSimulated",),
     )
 
@@ -229,7 +229,7 @@ def test_a_request_that_nobody_answers_is_given_up_after_a_minute() -> None:
 def test_a_pending_proof_ends_when_no_later_head_confirms_it() -> None:
     driver = core(
         Says(lambda s, c: [signal(attack=s.event.transaction, is_mined=False)], watches=("PendingSimulated",))
-    )  # type: ignore[union-attr]
+    )
     driver.feed(head(10), pending())
     step = driver.feed(head(11), head(12), head(13))
     assert step.assessments[0].p < 0.01
@@ -284,7 +284,7 @@ def test_blindness_is_an_incident_of_its_own_and_calls_for_no_pause() -> None:
 def test_people_are_told_when_it_becomes_more_serious_and_not_again() -> None:
     driver = core(thief())
     first = driver.feed(head(10), mined())
-    assert [n.severity for n in first.notify] == ["critical"]  # type: ignore[union-attr]
+    assert [n.severity for n in first.notify] == ["critical"]
     assert not driver.feed(mined(2)).notify
 
 
@@ -292,7 +292,7 @@ def severities(weight: float, *, threat: Any = "exploit") -> list[str]:
     found = signal(evidence="strong", weight=weight, prior="movement", threat=threat)
     more = signal(evidence="strong", weight=weight, prior="movement", threat=threat, detector="other", roots=("x",))
     step = core(Says(lambda s, c: [found, more])).feed(mined())
-    return [n.severity for n in step.notify]  # type: ignore[union-attr]
+    return [n.severity for n in step.notify]
 
 
 def test_severity_follows_probability() -> None:

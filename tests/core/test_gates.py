@@ -320,7 +320,7 @@ def ether(usd: int = 4_000) -> PriceSeen:
 
 def test_the_bid_outranks_a_rival_that_is_seen() -> None:
     pays = Effects(True, 2_000_000, transfers=(Transfer(NATIVE, a(0xBAD), a(7), 10**19),))  # type: ignore[arg-type]
-    driver = core(Says(lambda s, c: [signal(attack=s.event.transaction, is_mined=False)]))  # type: ignore[union-attr]
+    driver = core(Says(lambda s, c: [signal(attack=s.event.transaction, is_mined=False)]))
     driver.feed(ether(), head(10))
     step = driver.feed(pending(effects=pays, tip=50 * 10**9))
     (clearance,) = answered(driver, step.rehearse[0].actions[0].id).clear

@@ -27,7 +27,7 @@ from tests.core.builders import (
 
 def thief() -> Says:
     """Proves every mined transaction an attack on the vault."""
-    return Says(lambda s, c: [signal(attack=s.event.transaction)], watches=("TransactionMined",))  # type: ignore[union-attr]
+    return Says(lambda s, c: [signal(attack=s.event.transaction)], watches=("TransactionMined",))
 
 
 def proven(driver: Driver) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from monitor.rehearsal.scenario import Script
 from monitor.rehearsal.scenarios.exchange import LEDGER_KEY, Exchange, open_exchange, units
 from monitor.rehearsal.scenarios.hot_key_theft import ordinary_withdrawals
@@ -88,7 +90,7 @@ class BusyDay:
         for i in range(3):
             customer = await stage.person(f"late {i}", ether=0)
             late.append((customer.address, units(token, 2_000 + i)))
-            how = {"authorised": False, "by": backend, "kind": "benign"}
+            how: dict[str, Any] = {"authorised": False, "by": backend, "kind": "benign"}
             await exchange.withdraw(stage, token, customer.address, late[-1][1], **how)
             await stage.end_slot()
         for to, amount in late:

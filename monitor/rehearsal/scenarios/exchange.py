@@ -120,7 +120,8 @@ async def open_exchange(stage: Stage, folder: Path, *, tokens: int = 5, usd_each
 
 def units(token: Priced, usd: int) -> int:
     """Smallest units worth so many dollars."""
-    return usd * 10**6 * 10**token.decimals // token.usd
+    whole: int = 10**token.decimals
+    return usd * 10**6 * whole // token.usd
 
 
 __all__ = ["ETHER", "Exchange", "open_exchange", "units"]

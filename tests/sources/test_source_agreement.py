@@ -103,8 +103,8 @@ def test_a_long_gap_is_crossed_in_stretches() -> None:
             if order.wanted is None:
                 stretches += 1
                 agreement.take(links("a", [BLOCKS[number - 1] for number in order.numbers], head=True), 0)
-            else:
-                agreement.take(links("a", [BLOCKS[number - 1] for number in order.numbers if number > 0]), 0)
+            elif order.numbers:
+                agreement.take(links("a", BLOCKS[order.numbers[0] - 1 : 199]), 0)
         agreement.settle(0)
     assert stretches == 3
     assert [agreement.backlog.next()] == [Block(BLOCKS[2])]

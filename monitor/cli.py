@@ -116,10 +116,11 @@ def replay(
     Without --with every step must come out byte for byte the same. Exit 0 same, 1 different, 3 written by another code
     version.
     """
-    from monitor.cli_replay import Range, replay
+    from monitor.cli_replay import Range
+    from monitor.cli_replay import run as replayed
 
     chosen = Range(from_, to, incident)
-    raise typer.Exit(replay(config_path(config), chosen, other=with_))
+    raise typer.Exit(replayed(config_path(config), chosen, other=with_))
 
 
 @app.command()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from header_builders import chain
-
 from monitor.model.chain import Header
 from monitor.model.units import NO_HASH, SECOND
 from monitor.sources.agreement import ODD, Agreement, LinkOrder
 from monitor.sources.backlog import Block
 from monitor.sources.feed import Claimed, Report
 from monitor.sources.header_hash import Roots
+from tests.sources.header_builders import chain
 
 BLOCKS = chain(200)
 THREE = ("a", "b", "c")

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_chain import asset, block_source, deploy_payer, listening, staged
 
 from monitor.model.chain import ether_probe
 from monitor.model.events import BlockOrphaned, Fault, HeadSeen, HealthSeen, StateRead, TransactionMined
 from monitor.model.units import NATIVE, ChainId
 from monitor.rehearsal.builder_faults import Faults
 from monitor.rehearsal.stage import ETHER
+from tests.sources.live_chain import asset, block_source, deploy_payer, listening, staged
 
 pytestmark = pytest.mark.chain
 
@@ -45,6 +45,7 @@ async def test_a_cut_socket_is_followed_by_a_backfill_without_gap(tmp_path: Path
     async with staged(tmp_path) as stage:
         node = await stage.builder.endpoint("flaky")
         async with listening(block_source([node.ws_url], [asset("hot", stage.admin)])) as heard:
+            await heard.head(0)
             await stage.end_slot()
             await heard.head(1)
             await node.set_faults(Faults(cut=True))
@@ -62,6 +63,7 @@ async def test_a_reorg_of_depth_two_is_told_from_the_tip_down(tmp_path: Path) ->
     async with staged(tmp_path) as stage:
         hot = asset("hot", stage.admin)
         async with listening(block_source([stage.builder.ws_url], [hot])) as heard:
+            await heard.head(0)
             lost = await stage.send(stage.admin, stage.responder.address, "", value=5)
             for _ in range(3):
                 await stage.end_slot()
@@ -78,6 +80,7 @@ async def test_a_lying_node_is_left_out_and_admitted_when_it_agrees_again(tmp_pa
         nodes = [await stage.builder.endpoint(name) for name in ("one", "two", "three")]
         source = block_source([node.ws_url for node in nodes], [asset("hot", stage.admin)], quorum=2)
         async with listening(source) as heard:
+            await heard.head(0)
             await stage.end_slot()
             await heard.head(1)
             await nodes[2].set_faults(Faults(lying=True))
@@ -115,6 +118,7 @@ async def test_a_stalled_node_is_reported_and_blinds_nobody(tmp_path: Path) -> N
         nodes = [await stage.builder.endpoint(name) for name in ("one", "two", "three")]
         source = block_source([node.ws_url for node in nodes], [asset("hot", stage.admin)], quorum=2)
         async with listening(source) as heard:
+            await heard.head(0)
             await stage.end_slot()
             await heard.head(1)
             await nodes[0].set_faults(Faults(stalled=True))
@@ -127,6 +131,7 @@ async def test_a_stalled_node_is_reported_and_blinds_nobody(tmp_path: Path) -> N
 async def test_a_node_without_a_websocket_is_polled(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         async with listening(block_source([stage.builder.http_url], [asset("hot", stage.admin)])) as heard:
+            await heard.head(0)
             for number in range(1, 6):
                 await stage.end_slot()
                 await heard.head(number)
@@ -136,6 +141,7 @@ async def test_a_node_without_a_websocket_is_polled(tmp_path: Path) -> None:
 async def test_duplicate_and_late_heads_change_nothing(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         async with listening(block_source([stage.builder.ws_url], [asset("hot", stage.admin)])) as heard:
+            await heard.head(0)
             await stage.end_slot()
             await heard.head(1)
             await stage.builder.seal(announce=False)
@@ -160,6 +166,7 @@ async def test_a_node_of_another_chain_is_refused(tmp_path: Path) -> None:
 async def test_a_long_gap_is_filled_from_where_the_journal_ends(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         async with listening(block_source([stage.builder.ws_url], [])) as heard:
+            await heard.head(0)
             for _ in range(3):
                 await stage.end_slot()
             await heard.head(3)

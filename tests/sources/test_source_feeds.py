@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from header_builders import chain
-from live_chain import CHAIN, CLOCK, listening, nodes_of, staged
 
 from monitor.clock import ManualClock
 from monitor.model.chain import BlockContext, Call, Effects, Probe, Transaction
@@ -32,6 +30,8 @@ from monitor.sources.latest import Latest
 from monitor.sources.ledger import LedgerSource
 from monitor.sources.prices import FeedChain, FixedPrice, PriceFeed, PriceSource
 from monitor.sources.reads import ChainReads, RequestAnswerer
+from tests.sources.header_builders import chain
+from tests.sources.live_chain import CHAIN, CLOCK, listening, nodes_of, staged
 
 WHO = Address(b"\x0a" * 20)
 TX = Transaction(Hash(b"\1" * 32), WHO, WHO, 0, Wei(0), 21_000, 1, 1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from header_builders import chain, header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.model.chain import Header
 from monitor.model.units import Hash
 from monitor.sources.heads import CanonicalTracker, Change
+from tests.sources.header_builders import chain, header
 
 NAMES = ("a", "b", "c", "d")
 

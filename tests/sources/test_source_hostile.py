@@ -11,8 +11,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from hostile_messages import hostile, notice
-from live_chain import CHAIN, CLOCK, LIMITS, asset, listening, nodes_of, staged
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -26,6 +24,8 @@ from monitor.sources.follower import ChainPlan
 from monitor.sources.latest import Latest
 from monitor.sources.mempool import MempoolSource
 from monitor.sources.watch import Watch
+from tests.sources.hostile_messages import hostile, notice
+from tests.sources.live_chain import CHAIN, CLOCK, LIMITS, asset, listening, nodes_of, staged
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 COUNT = 1_000

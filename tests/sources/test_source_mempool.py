@@ -8,7 +8,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from live_chain import CHAIN, CLOCK, LIMITS, asset, block_source, deploy_payer, listening, nodes_of, staged
 
 from monitor.chain.simulate import NodeSimulator
 from monitor.evm.watch import Protected
@@ -22,6 +21,17 @@ from monitor.sources.follower import ChainPlan
 from monitor.sources.latest import Latest
 from monitor.sources.mempool import MempoolSource
 from monitor.sources.watch import Watch
+from tests.sources.live_chain import (
+    CHAIN,
+    CLOCK,
+    LIMITS,
+    asset,
+    block_source,
+    deploy_payer,
+    listening,
+    nodes_of,
+    staged,
+)
 
 pytestmark = pytest.mark.chain
 

@@ -8,11 +8,11 @@ from contextlib import aclosing
 
 import msgspec
 import pytest
-from header_builders import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.clock import ManualClock, SystemClock
+from monitor.model.assets import Asset
 from monitor.model.chain import Effects, Reading, Transaction, Transfer, ether_probe
 from monitor.model.events import AnyEvent, Fault, Tick
 from monitor.model.units import NATIVE, SECOND, Address, ChainId, Hash, Wei, hash32
@@ -37,6 +37,7 @@ from monitor.sources.pending import (
 )
 from monitor.sources.reads import Turns, exchanged
 from monitor.sources.ticks import TickSource
+from tests.sources.header_builders import chain
 
 ALICE, BOB = Address(b"\xaa" * 20), Address(b"\xbb" * 20)
 
@@ -253,9 +254,7 @@ def moved(amount: int) -> Effects:
 
 
 def test_a_loss_agrees_when_it_shows_again_nearly_as_large() -> None:
-    from live_chain import asset
-
-    hot = [asset("hot", "0x" + ALICE.hex())]
+    hot = [Asset(name="hot", kind="hot_wallet", chain_id=ChainId(1), address=ALICE)]
     assert agree(moved(50), moved(46), hot)
     assert not agree(moved(50), moved(20), hot)
     assert not agree(moved(50), Effects(False, 0), hot)

@@ -8,6 +8,7 @@ from typing import Final
 
 CONFIG: Final = "DRAWBRIDGE_CONFIG"
 TOKEN: Final = "DRAWBRIDGE_TOKEN"  # noqa: S105 - the variable's name, not a token
+DATA: Final = "DRAWBRIDGE_DATA"
 DEFAULT_CONFIG: Final = "./drawbridge.yaml"
 
 
@@ -21,3 +22,9 @@ def operator_token(environment: Mapping[str, str] | None = None) -> str:
     """The credential of whoever gives a command; empty where there is none."""
     known = os.environ if environment is None else environment
     return known.get(TOKEN, "")
+
+
+def data_path(environment: Mapping[str, str] | None = None) -> str:
+    """Where the corpus of real blocks is that the bench reads; empty where nothing says."""
+    known = os.environ if environment is None else environment
+    return known.get(DATA, "")

@@ -1,0 +1,75 @@
+"""The performance figures of `drawbridge bench`: measured on this machine, by the functions that run in service.
+
+Each measurement is a module with `measure`; what it needs and does not find makes its row say so, never a guess.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from monitor.bench import pipeline, watching
+from monitor.bench.figure import Figure, Peer, Progress, Results
+from monitor.bench.machine import machine
+from monitor.model.errors import ConfigurationError
+from monitor.settings_environment import data_path
+
+CORPUS: Final = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+class Measurement(Protocol):
+    def __call__(self, data: Path | None, *, quick: bool, progress: Progress) -> Results: ...
+
+
+MEASUREMENTS: Final[Mapping[str, tuple[Measurement, tuple[str, ...]]]] = {  # with the figures that each gives
+    "pipeline": (pipeline.measure, ("pipeline_tx_per_s", "pipeline_journalled_tx_per_s", "pipeline_proven_tx_per_s")),
+    "watch": (watching.measure, ("watch_cost_ratio", "watch_increment_mb")),
+}
+
+
+def run(
+    names: Sequence[str] = (),
+    *,
+    progress: Progress = lambda _: None,
+    quick: bool = False,
+    data: Path | None = None,
+) -> dict[str, Any]:
+    """Measure what is named, by measurement or by figure; all where nothing is. Raises ConfigurationError.
+
+    `quick` does the same work fewer times: enough to see that it runs, too few to quote. `data` is the corpus.
+    """
+    chosen = _chosen(names)
+    figures: dict[str, Figure] = {}
+    peers: list[Peer] = []
+    for name in chosen:
+        measure, _ = MEASUREMENTS[name]
+        progress(f"{name} …")
+        found = measure(_corpus(data), quick=quick, progress=progress)
+        figures |= found.figures
+        peers.extend(found.peers)
+    return {
+        "machine": machine(Path(tempfile.gettempdir())),
+        "figures": {name: found.shown() for name, found in figures.items()},
+        "peers": [peer.shown() for peer in peers],
+    }
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    by_figure = {figure: name for name, (_, figures) in MEASUREMENTS.items() for figure in figures}
+    wrong = [name for name in names if name not in MEASUREMENTS and name not in by_figure]
+    if wrong:
+        there = ", ".join((*MEASUREMENTS, *by_figure))
+        raise ConfigurationError((f"bench: no measurement {', '.join(wrong)}; there are: {there}",))
+    wanted = {by_figure.get(name, name) for name in names} or set(MEASUREMENTS)
+    return [name for name in MEASUREMENTS if name in wanted]
+
+
+def _corpus(given: Path | None) -> Path | None:
+    """The folder of real blocks: given, by DRAWBRIDGE_DATA, or beside the checkout; None where there is none."""
+    named = data_path()
+    for folder in (given, Path(named) if named else None, CORPUS):
+        if folder is not None and folder.is_dir():
+            return folder
+    return None

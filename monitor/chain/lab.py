@@ -152,9 +152,12 @@ class ForkLab:
 
     def _scene(self, chain_id: ChainId) -> Scene:
         """The newest head and two blocks after it. Raises Unreachable where none is known."""
-        head, chain = self._heads(chain_id), self._chains.get(chain_id)
-        if head is None or chain is None:
-            raise Unreachable(f"chain {chain_id}: {'no head was seen yet' if chain else 'is not one of the lab'}")
+        chain = self._chains.get(chain_id)
+        if chain is None:
+            raise Unreachable(f"chain {chain_id}: is not one of the lab's")
+        head = self._heads(chain_id)
+        if head is None:
+            raise Unreachable(f"chain {chain_id}: no head was seen yet")
         return scene_of(chain_id, head, chain.slot_s)
 
     def _signer(self, plan: Plan) -> Address:

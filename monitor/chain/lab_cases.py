@@ -25,7 +25,7 @@ ELSEWHERE: Final = Address(bytes.fromhex("d1dd6e000000000000000000000000000000b1
 FUNDS: Final = Wei(10**24)
 DELEGATION: Final = bytes.fromhex("ef0100")  # EIP-7702
 GWEI: Final = 10**9
-MOST_WORDS: Final = 8
+MOST_WORDS: Final = 4
 MOST_SISTERS: Final = 4
 
 
@@ -160,15 +160,20 @@ def _fresh_messages(case: Case, transfers: Sequence[Transfer], *, mined: bool) -
     if len(case.transactions) != 1:
         return
     (attack,) = case.transactions
-    moved = {int.from_bytes(each.to, "big") for each in transfers} | {each.amount for each in transfers}
+    amounts = {each.amount for each in transfers}
     body = attack.data[4:]
     words = dict.fromkeys(int.from_bytes(body[at : at + 32], "big") for at in range(0, len(body) - 31, 32))
-    fresh = [word for word in words if word not in moved and word < 2**256 - 1][:MOST_WORDS]
-    for word in fresh:
+    for word in [each for each in words if each not in amounts and _may_count(each, len(body))][:MOST_WORDS]:
         message = _reworded(attack, {word: word + 1})
         run = (message,) if mined else (attack, message)
         base = {} if mined else case.base
         yield msgspec.structs.replace(case, name="fresh message", transactions=run, base=base, lead=len(run) - 1)
+
+
+def _may_count(word: int, size: int) -> bool:
+    """Whether a word may be a number that counts something: no address, no offset or length inside the data."""
+    offset = 0 < word <= size and word % 32 == 0
+    return not offset and not 2**96 < word < 2**160 and word < 2**256 - 1
 
 
 def _reworded(transaction: Transaction, words: Mapping[int, int]) -> Transaction:

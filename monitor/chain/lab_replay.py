@@ -38,6 +38,7 @@ MOST_REWRITTEN: Final = 16
 MOST_CODE: Final = 2 * 49_152  # EIP-7907's bound and as much again
 
 PUT_BACK: Final = "with what it changed put back"
+VARIANTS_S: Final = 0.15  # the response waits for them
 CHUNK: Final = 3  # variants a frame
 
 Outcomes = tuple[Outcome | DrawbridgeError, ...]
@@ -89,7 +90,8 @@ class Replay:
             async with asyncio.timeout(self.deadline.left_ms() / 1_000):
                 seen = await self._as_seen(await self._ways())
                 if seen is not None and self.variants:
-                    await self._in_other_words(seen)
+                    async with asyncio.timeout(VARIANTS_S):
+                        await self._in_other_words(seen)
         except TimeoutError:
             self.findings.why = self.findings.why or "time was up"
         except DrawbridgeError as error:

@@ -154,11 +154,26 @@ class Nodes:
             lambda node, share_ms: node.call(method, params, deadline_ms=share_ms, into=into), deadline_ms
         )
 
-    async def first_batch(self, calls: Sequence[BatchCall], *, deadline_ms: int = 2_000, into: Any = None) -> list[Any]:
-        """One node's answers to all calls in one frame, as `Rpc.batch`, the next node where it is silent."""
-        answers: list[Any] = await self._failover(
-            lambda node, share_ms: node.batch(calls, deadline_ms=share_ms, into=into), deadline_ms
-        )
+    async def first_batch(
+        self,
+        calls: Sequence[BatchCall],
+        *,
+        deadline_ms: int = 2_000,
+        into: Any = None,
+        unfit: Callable[[list[Any]], str] = lambda _answers: "",
+    ) -> list[Any]:
+        """One node's answers to all calls in one frame, as `Rpc.batch`, the next node where it is silent.
+
+        `unfit` says why answers are of no use (this node lags), so that the next one is asked; '' where they are.
+        """
+
+        async def ask(node: Rpc, share_ms: int) -> list[Any]:
+            answers = await node.batch(calls, deadline_ms=share_ms, into=into)
+            if why := unfit(answers):
+                raise Unreachable(f"node {node.name}: {why}")
+            return answers
+
+        answers: list[Any] = await self._failover(ask, deadline_ms)
         return answers
 
     async def quorum(

@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from monitor.chain.rpc import Nodes
 from monitor.chain.rpc_wire import BatchCall
+from monitor.chain.simulate_read import lacks_the_block
 from monitor.chain.simulate_steps import Steps, steps
 from monitor.chain.simulate_wire import Outcome, Run
 from monitor.model.chain import BlockContext, Call, Effects, Probe
@@ -89,7 +90,7 @@ class NodeSimulator(SingleRuns):
             if left_ms <= 0:
                 raise Unreachable(f"{self.engine}: {len(asking)} simulations not done within {deadline_ms} ms")
             frame = [request for _, requests in asking.values() for request in requests]
-            answers = await self._nodes.first_batch(frame, deadline_ms=left_ms, into=Raw)
+            answers = await self._nodes.first_batch(frame, deadline_ms=left_ms, into=Raw, unfit=lacks_the_block)
             given = _dealt(asking, answers)
             if sum(len(answer) for answer in answers if isinstance(answer, Raw)) > LARGE:
                 asking = await asyncio.to_thread(_advance, given, done)

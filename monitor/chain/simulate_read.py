@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from monitor.chain.simulate_wire import Run
 from monitor.evm import hexes, traces, wire
 from monitor.evm.tokens import transfers_of
 from monitor.model.chain import CallFrame, Effects, Log, Probe, Reading
-from monitor.model.errors import Undecodable, Unreachable
+from monitor.model.errors import Undecodable
 from monitor.model.units import NATIVE, shown
 
 Answers = tuple[bytes | None, ...]
@@ -22,6 +22,7 @@ Answers = tuple[bytes | None, ...]
 ERROR_STRING: Final = bytes.fromhex("08c379a0")  # Error(string)
 PANIC: Final = bytes.fromhex("4e487b71")  # Panic(uint256)
 REASON_CHARACTERS: Final = 200
+MISSING_BLOCK: Final = ("not found", "unknown block", "missing trie node", "block not available")
 
 
 class WireTracedLog(Struct, frozen=True, kw_only=True, gc=False):
@@ -44,17 +45,17 @@ class WireTraced(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
 def simulated(run: Run, indices: tuple[int, ...], answer: Raw) -> tuple[Effects, ...]:
     """Effects of these calls of a run out of eth_simulateV1's answer. Raises Undecodable."""
     blocks = decode_as(answer, list[wire.WireSimulatedBlock])
-    step = 2 if run.probes else 1
-    if len(blocks) != 1 or len(blocks[0].calls) != step * len(indices) + step - 1:
+    chunks = reader.chunks(run.probes)
+    step = len(chunks) + 1  # the readings before a call, and the call
+    if len(blocks) != 1 or len(blocks[0].calls) != step * len(indices) + len(chunks):
         raise Undecodable(f"simulation of {len(indices)} calls came back with another number of them")
     calls = blocks[0].calls
+    moments = range(0, step * (len(indices) + 1), step)
+    read = [_snapshot(chunks, calls[at : at + len(chunks)]) for at in moments]
     heard = None if run.heard is None else frozenset(shown(address) for address in (*run.heard, NATIVE))
-    if not run.probes:
-        return tuple(_effects(call, (), heard) for call in calls)
-    read = [_answered(run.probes, call) for call in calls[::2]]
     return tuple(
         _effects(call, readings(run.probes, before, after), heard)
-        for call, (before, after) in zip(calls[1::2], pairwise(read), strict=True)
+        for call, (before, after) in zip(calls[len(chunks) :: step], pairwise(read), strict=True)
     )
 
 
@@ -104,12 +105,15 @@ def rejected(error: RpcError) -> Effects:
     return Effects(ok=False, gas_used=0, error=f"rejected: {error.message}"[:REASON_CHARACTERS])
 
 
-def without_a_block(error: RpcError, where: str) -> Unreachable | None:
-    """What it means if the node has not got the block that was named; None for every other error."""
+def lacks_the_block(answers: Sequence[Any]) -> str:
+    """Why no answer of a frame is of use: the node has not got the block that all of it is about; '' where some are."""
+    errors = [answer for answer in answers if isinstance(answer, RpcError) and is_a_missing_block(answer)]
+    return f"does not have this block's state: {errors[0].message}" if errors and len(errors) == len(answers) else ""
+
+
+def is_a_missing_block(error: RpcError) -> bool:
     text = error.message.lower()
-    if error.code == -32001 or "not found" in text or "unknown block" in text or "missing trie node" in text:
-        return Unreachable(f"{where}: the node does not have this block's state: {error.message}")
-    return None
+    return error.code == -32001 or any(said in text for said in MISSING_BLOCK)
 
 
 def reason(data: bytes) -> str:
@@ -140,6 +144,11 @@ def _effects(call: wire.WireSimulatedCall, read: tuple[Reading, ...], heard: fro
 
 def _message(error: wire.WireError | None) -> str:
     return f"failed: {error.message}"[:REASON_CHARACTERS] if error is not None else "failed"
+
+
+def _snapshot(chunks: Sequence[tuple[Probe, ...]], calls: Sequence[wire.WireSimulatedCall]) -> Answers:
+    """All probes at one moment."""
+    return tuple(word for each in map(_answered, chunks, calls) for word in each)
 
 
 def _answered(probes: tuple[Probe, ...], call: wire.WireSimulatedCall) -> Answers:

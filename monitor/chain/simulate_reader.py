@@ -23,6 +23,7 @@ PROBE_GAS: Final = 500_000
 MAX_ANSWER: Final = 4_096
 MAX_QUESTION: Final = 4_096
 OVERHEAD_GAS: Final = 60_000
+PROBES_A_CALL: Final = 24
 
 # Stack notes: i = place in calldata, o = place in memory, a = address, n = length of the question.
 _PROGRAM: Final = f"""
@@ -106,6 +107,11 @@ CODE: Final = assembled(_PROGRAM)
 def question(probes: Sequence[Probe]) -> bytes:
     """The reader's calldata. A question over 4 kB is asked as an empty address, and answered None by `answers`."""
     return b"".join(probe.to + len(probe.data).to_bytes(2, "big") + probe.data for probe in probes if _askable(probe))
+
+
+def chunks(probes: tuple[Probe, ...]) -> tuple[tuple[Probe, ...], ...]:
+    """Probes by call: no transaction may carry more than 2**24 gas (EIP-7825)."""
+    return tuple(probes[at : at + PROBES_A_CALL] for at in range(0, len(probes), PROBES_A_CALL))
 
 
 def gas_for(probes: Sequence[Probe]) -> int:

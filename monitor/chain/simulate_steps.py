@@ -13,6 +13,7 @@ import msgspec
 
 from monitor.chain.rpc_wire import BatchCall, RpcError, decode_as
 from monitor.chain.simulate_read import (
+    is_a_missing_block,
     moves_inner_ether,
     output,
     readings,
@@ -20,9 +21,9 @@ from monitor.chain.simulate_read import (
     simulated,
     traced,
     with_ether,
-    without_a_block,
 )
 from monitor.chain.simulate_reader import answers as split_answers
+from monitor.chain.simulate_reader import chunks as split_probes
 from monitor.chain.simulate_wire import (
     DIFF,
     FRAMES,
@@ -32,7 +33,7 @@ from monitor.chain.simulate_wire import (
     State,
     call_of,
     merged,
-    reading_call,
+    reading_calls,
     simulate,
     state_of,
     trace,
@@ -61,10 +62,16 @@ def steps(run: Run) -> Steps:
 
 
 def _with_frames(run: Run, effects: tuple[Effects, ...], answers: list[Any]) -> Steps:
-    state, found, diffs = state_of(run), [], []
+    """Frames and changes of each call, on those of the calls before it.
+
+    Where they were not asked for, and a node cannot trace, its logs of ether must do.
+    """
+    state, found, diffs = state_of(run), list[Effects](), list[WireDiff]()
     for index, each in enumerate(effects):
         if index or not answers:
             answers = yield _traces(run, index, state)
+        if not run.trace and any(isinstance(answer, RpcError) for answer in answers):
+            return Outcome(effects)
         frames, diff = _traced_pair(answers)
         found.append(_joined(run, with_ether(each, frames), frames, diff))
         diffs.append(diff)
@@ -74,8 +81,8 @@ def _with_frames(run: Run, effects: tuple[Effects, ...], answers: list[Any]) -> 
 
 def _refused(run: Run, error: RpcError) -> Steps:
     """The node would not run it: it lacks the method, the block or deployments; or a call is void."""
-    if (missing := without_a_block(error, "simulation")) is not None:
-        raise missing
+    if is_a_missing_block(error):
+        raise Unreachable(f"simulation: the node does not have this block's state: {error.message}")
     if error.code in UNSUPPORTED:
         return (yield from _traced_only(run))
     if len(run.calls) == 1 and not run.trace:
@@ -107,26 +114,34 @@ def _without_rejected(run: Run) -> Steps:
 
 def _traced_only(run: Run) -> Steps:
     """The same from debug_traceCall alone, a frame for each call: for nodes without eth_simulateV1, and deployments."""
-    state = state_of(run)
-    found: list[Effects] = []
-    diffs: list[WireDiff] = []
+    state, found, diffs = state_of(run), list[Effects](), list[WireDiff]()
+    chunks = split_probes(run.probes)
     before: tuple[bytes | None, ...] = ()
     for index in range(len(run.calls) + 1):
-        calls = [trace(run, reading_call(run), state, FRAMES)] if run.probes else []
-        if index < len(run.calls):
-            calls += _traces(run, index, state)
-        answers = [_answered(answer) for answer in (yield calls)] if calls else []
-        after = split_answers(output(answers.pop(0)), run.probes) if run.probes else ()
+        asked = [trace(run, call, state, FRAMES) for call in reading_calls(run)]
+        traced_too = _traces(run, index, state) if index < len(run.calls) else []
+        answers = (yield [*asked, *traced_too]) if asked or traced_too else []
+        read = [
+            split_answers(output(_answered(answer)), probes) for answer, probes in zip(answers, chunks, strict=False)
+        ]
+        after = tuple(word for each in read for word in each)
         if index:
             found[-1] = msgspec.structs.replace(found[-1], readings=readings(run.probes, before, after))
-        if index < len(run.calls):
-            frames, diff = _traced_pair(answers)
-            effects = traced(answers[0])
-            found.append(_joined(run, effects, frames, diff))
+        if traced_too:
+            effects, diff = _traced_call(run, answers[len(asked) :])
+            found.append(effects)
             diffs.append(diff)
             state = merged(state, diff)
         before = after
     return Outcome(tuple(found), tuple(diffs) if run.trace else ())
+
+
+def _traced_call(run: Run, answers: list[Any]) -> tuple[Effects, WireDiff]:
+    refused = next((each for each in answers if isinstance(each, RpcError)), None)
+    if refused is not None and refused.code not in UNSUPPORTED and not is_a_missing_block(refused):
+        return rejected(refused), WireDiff()
+    frames, diff = _traced_pair(answers)
+    return _joined(run, traced(answers[0]), frames, diff), diff
 
 
 def _traces(run: Run, index: int, state: State) -> list[BatchCall]:
@@ -147,5 +162,5 @@ def _joined(run: Run, effects: Effects, frames: tuple[Any, ...], diff: WireDiff)
 
 def _answered(answer: Any) -> Any:
     if isinstance(answer, RpcError):
-        raise without_a_block(answer, "trace") or Unreachable(f"trace: the node refused it: {answer.message}")
+        raise Unreachable(f"trace: the node refused it: {answer.message}")
     return answer

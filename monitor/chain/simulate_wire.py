@@ -23,6 +23,7 @@ State = dict[str, dict[str, Any]]  # state overrides, as JSON-RPC writes them
 COMMON_BLOCK_GAS: Final = 30_000_000  # every chain's block holds this; more is only set where a run could need it
 ENOUGH: Final = hex(10**24)
 ZERO: Final = "0x" + "00" * 32
+NEVER_THERE: Final = WireAccount(balance="0x0", nonce="0x0", code="0x")
 FRAMES: Final = {"tracer": "callTracer"}
 LOGGED_FRAMES: Final = {"tracer": "callTracer", "tracerConfig": {"withLog": True}}
 DIFF: Final = {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}
@@ -92,15 +93,19 @@ def merged(state: State, diff: WireDiff) -> State:
 
 
 def undone(diff: WireDiff) -> State:
-    """State overrides that take back what one call changed: balances, nonces, slots, and contracts that it made."""
+    """State overrides that take back exactly what one call changed: balances, nonces, slots, contracts that it made.
+
+    The tracer shows an account whole before, and after only what changed: the rest may have moved on since.
+    """
     result: State = {}
     for holder in diff.pre.keys() | diff.post.keys():
-        before, after = diff.pre.get(holder), diff.post.get(holder, WireAccount())
-        if before is None:
-            before = WireAccount(balance="0x0", nonce="0x0", code="0x")
-        elif after.code is not None and before.code is None:
-            before = WireAccount(balance=before.balance, nonce=before.nonce, code="0x", storage=before.storage)
-        _apply(_account(result, holder), before, dict.fromkeys(after.storage, ZERO) | before.storage)
+        before, after = diff.pre.get(holder, NEVER_THERE), diff.post.get(holder, WireAccount())
+        changed = WireAccount(
+            balance=before.balance if after.balance is not None else None,
+            nonce=before.nonce or "0x0" if after.nonce is not None else None,
+            code=before.code or "0x" if after.code is not None else None,
+        )
+        _apply(_account(result, holder), changed, dict.fromkeys(after.storage, ZERO) | before.storage)
     return {holder: account for holder, account in result.items() if account}
 
 
@@ -127,7 +132,7 @@ def slots_of(diff: WireDiff) -> State:
 
 def simulate(run: Run, indices: Sequence[int]) -> BatchCall:
     """eth_simulateV1 of these calls of a run, the reader around each."""
-    reading = [reading_call(run)] if run.probes else []
+    reading = reading_calls(run)
     calls = [each for index in indices for each in (*reading, call_of(run, index))] + reading
     needed = sum(int(call["gas"], 16) for call in calls)
     block: dict[str, Any] = {"blockOverrides": block_of(run.context), "stateOverrides": state_of(run), "calls": calls}
@@ -159,15 +164,19 @@ def call_of(run: Run, index: int) -> dict[str, Any]:
     return written | {"to": shown(call.to)} if call.to else written
 
 
-def reading_call(run: Run) -> dict[str, Any]:
-    return {
-        "from": shown(reader.ASKER),
-        "to": shown(reader.READER),
-        "input": shown(reader.question(run.probes)),
-        "gas": hex(reader.gas_for(run.probes)),
-        "maxFeePerGas": hex(run.context.base_fee),
-        "maxPriorityFeePerGas": "0x0",
-    }
+def reading_calls(run: Run) -> list[dict[str, Any]]:
+    """The reader's calls for all probes of a run."""
+    return [
+        {
+            "from": shown(reader.ASKER),
+            "to": shown(reader.READER),
+            "input": shown(reader.question(probes)),
+            "gas": hex(reader.gas_for(probes)),
+            "maxFeePerGas": hex(run.context.base_fee),
+            "maxPriorityFeePerGas": "0x0",
+        }
+        for probes in reader.chunks(run.probes)
+    ]
 
 
 def block_of(context: BlockContext) -> dict[str, str]:

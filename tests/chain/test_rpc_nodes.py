@@ -58,12 +58,12 @@ async def test_an_unreadable_chain_id_is_a_wrong_one() -> None:
 
 async def test_check_names_the_node_that_does_not_answer() -> None:
     async with nodes(says(eth_chainId="0x7a69"), lambda *_: Silence()) as chain:
-        assert await chain.check(deadline_ms=50) == ("node n2: no answer to eth_chainId within 50 ms",)
+        assert await chain.check(deadline_ms=700) == ("node n2: no answer to eth_chainId within 700 ms",)
 
 
 async def test_a_silent_node_is_passed_over_within_the_deadline() -> None:
     async with nodes(lambda *_: Silence(), says(eth_blockNumber="0x5")) as chain:
-        assert await chain.first("eth_blockNumber", deadline_ms=200) == "0x5"
+        assert await chain.first("eth_blockNumber", deadline_ms=2_000) == "0x5"
         assert chain.health["n1"].failing == 1
         assert [node.name for node in chain.usable()] == ["n2", "n1"]
 
@@ -120,7 +120,7 @@ async def test_a_stalled_node_does_not_hold_a_quorum_up() -> None:
 async def test_too_few_answers_are_unreachable_not_a_disagreement() -> None:
     async with nodes(lambda *_: Silence(), says(read="0x1")) as chain:
         with pytest.raises(Unreachable, match="1 of 2 nodes answered"):
-            await chain.quorum("read", need=2, deadline_ms=50)
+            await chain.quorum("read", need=2, deadline_ms=700)
 
 
 async def test_nodes_that_agree_on_a_revert_raise_it_however_they_word_it() -> None:
@@ -138,7 +138,7 @@ async def test_bytes_that_a_node_knows_already_count_as_accepted() -> None:
         refuses("nonce too low", eth_getTransactionByHash=None),
         lambda *_: Silence(),
     ) as chain:
-        sent = await chain.broadcast(raw, deadline_ms=100)
+        sent = await chain.broadcast(raw, deadline_ms=1_500)
     assert [each.accepted for each in sent] == [True, True, True, False, False]
     assert "nonce too low" in sent[3].why
     assert "no answer" in sent[4].why

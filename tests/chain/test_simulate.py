@@ -275,6 +275,26 @@ async def test_a_probe_may_return_four_kilobytes_and_no_more(world: World) -> No
     assert [reading.after for reading in readings] == [b"x" * 4_096, None, b"y"]
 
 
+async def test_a_hundred_probes_are_read_in_calls_that_a_transaction_could_be(world: World) -> None:
+    slots = {Hash(words(slot)): Hash(words(slot + 1_000)) for slot in range(100)}
+    probes = tuple(Probe(ONE, words(slot)) for slot in range(100))
+    first, second = await world.run(
+        Call(ONE, words(7, 1), sender=RICH),
+        Call(ONE, words(99, 2), sender=RICH),
+        code={ONE: STORES_OR_READS},
+        storage={ONE: slots},
+        probes=probes,
+    )
+    after = [reading.after for reading in second.readings]
+    assert [reading.before for reading in first.readings] == [words(slot + 1_000) for slot in range(100)]
+    assert after == [words({7: 1, 99: 2}.get(slot, slot + 1_000)) for slot in range(100)]
+
+
+async def test_a_deployment_that_nobody_can_pay_for_is_rejected(world: World) -> None:
+    (effects,) = await world.run(Call(Address(b""), code("STOP"), sender=POOR), fees=FEES)
+    assert (effects.ok, effects.error[:10]) == (False, "rejected: ")
+
+
 async def test_it_runs_on_the_block_that_was_named(world: World) -> None:
     before = await world.head()
     sent = {"from": "0x" + RICH.hex(), "to": "0x" + THREE.hex(), "value": "0x9", "gas": "0x5208"}

@@ -20,7 +20,7 @@ from monitor.model.chain import Effects, Header, Probe, Transaction
 from monitor.model.errors import Undecodable, Unreachable
 from monitor.model.events import PendingSimulated
 from monitor.model.ports import Simulator
-from monitor.model.units import Address
+from monitor.model.units import Address, Hash
 from monitor.sources.accounts import Account, Accounts
 from monitor.sources.contexts import agree, calls_of, code_of, contexts, fees_of
 from monitor.sources.pending import SenderPool
@@ -54,6 +54,14 @@ class Examiner:
         """Read the accounts of several senders in one frame, ahead of their turn; without it each is read alone."""
         with suppress(Unreachable):
             await self._read(senders, head)
+
+    async def used(self, transactions: Sequence[Transaction], head: Header) -> frozenset[Hash]:
+        """Those whose nonce is used: mined, or replaced by what was. None where the accounts cannot be read."""
+        try:
+            accounts = await self._read([tx.sender for tx in transactions], head)
+        except Unreachable:
+            return frozenset()
+        return frozenset(tx.hash for tx in transactions if tx.nonce < accounts[tx.sender].nonce)
 
     async def urgent(self, tx: Transaction, head: Header) -> Verdict:
         """Examine what names something watched: always an event, unless it is dead."""

@@ -40,7 +40,8 @@ from monitor.sources.pending import (
 from monitor.sources.pending_feed import PendingFeed
 from monitor.sources.watch import Watch
 
-URGENT_WORKERS: Final = 4
+DIRECT: Final = 4  # under way at once past the queue
+URGENT_WORKERS: Final = 2
 WORKERS: Final = 4
 MANY: Final = 16  # uses of one target without harm after which its gas alone is not suspicious
 TOGETHER: Final = 8  # ordinary ones whose accounts are read in one frame
@@ -78,6 +79,8 @@ class MempoolSource:
         self._held = Held()
         self._targets: Counter[bytes] = Counter()
         self._work = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._direct = 0
         self._examiner = Examiner(watch, simulator, Accounts(nodes), pool=self._pool, block_time_ms=plan.block_time_ms)
         self.counts: Counter[str] = Counter()  # told, simulated, touching, dead: for metrics
 
@@ -92,6 +95,7 @@ class MempoolSource:
             await self._notice(node, wire, outlet)
 
         async with asyncio.TaskGroup() as group:
+            self._group, self._direct = group, 0
             for endpoint in self._plan.endpoints:
                 feed = PendingFeed(
                     endpoint,
@@ -127,10 +131,28 @@ class MempoolSource:
             await self._emit(TransactionPending(chain_id=self._plan.chain_id, transaction=tx), outlet)
         waiting = Waiting(tx, suspicion(tx, names_watched=names, known=self._known(tx)), now)
         self._pool.put(waiting)
-        self._enqueue(waiting)
+        if not self._at_once(waiting, outlet):
+            self._enqueue(waiting)
         behind = self._pool.behind(tx)
         if behind is not None:
             self._enqueue(behind)
+
+    def _at_once(self, waiting: Waiting, outlet: Outlet) -> bool:
+        """Examine what names something watched without a way through the queue, while few are under way."""
+        head, urgent = self._latest.head, waiting.suspicion is Suspicion.NAMES_WATCHED
+        if not urgent or head is None or self._group is None or self._direct >= DIRECT:
+            return False
+        if not self._budget.take(self._clock.monotonic_ns(), urgent=True):
+            return False
+        self._direct += 1
+        self._group.create_task(self._directly(waiting, head, outlet))
+        return True
+
+    async def _directly(self, waiting: Waiting, head: Header, outlet: Outlet) -> None:
+        try:
+            await self._examine([waiting], head, outlet)
+        finally:
+            self._direct -= 1
 
     def _enqueue(self, waiting: Waiting) -> None:
         if not self._queue.put(waiting):
@@ -205,8 +227,13 @@ class MempoolSource:
         while True:
             head = await self._latest.moved(head)
             mark, mined = self._latest.mined_since(mark)
-            for waiting in self._held.again(head.number, mined=mined):
-                self._enqueue(Waiting(waiting.transaction, Suspicion.NAMES_WATCHED, self._clock.monotonic_ns()))
+            held = self._held.again(head.number, mined=mined)
+            used = await self._examiner.used([waiting.transaction for waiting in held], head)
+            for waiting in held:
+                if waiting.transaction.hash in used:
+                    self._held.drop(waiting.transaction.hash)
+                else:
+                    self._enqueue(Waiting(waiting.transaction, Suspicion.NAMES_WATCHED, self._clock.monotonic_ns()))
 
     def _worth(self, wire: WireTransaction) -> bool:
         """Whether to spend a signature check on one that may be shed at once. Raises Undecodable."""

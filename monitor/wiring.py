@@ -181,7 +181,15 @@ class _Wiring:
         responders = tuple(build(self.assets, gates) for build in RESPONDERS.values())
         inbox = Inbox(clock)
         submit = self._submit(core, chains, signers)
-        respond = Respond(core=core, inbox=inbox, responders=responders, lab=lab, submit=submit, killed=self.killed)
+        respond = Respond(
+            core=core,
+            inbox=inbox,
+            responders=responders,
+            lab=lab,
+            submit=submit,
+            killed=self.killed,
+            assets=settings.assets,
+        )
         loop = Loop(
             core=core,
             journal=journal,

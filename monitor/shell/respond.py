@@ -12,6 +12,7 @@ from typing import Any
 from monitor.core.state import ActionRecord
 from monitor.core.step import Core
 from monitor.model.actions import Action, AnyAction, Attack, Check, Clearance, Plan, Rehearsal, Rehearsed
+from monitor.model.assets import Asset
 from monitor.model.errors import Refused
 from monitor.model.events import (
     ActionFailed,
@@ -23,8 +24,9 @@ from monitor.model.events import (
 )
 from monitor.model.incidents import Candidates
 from monitor.model.ports import Lab, Responder, Submit
-from monitor.model.units import NO_HASH, Usd
+from monitor.model.units import NO_HASH, ChainId, Usd
 from monitor.shell.inbox import Inbox
+from monitor.shell.prearm import Prearm
 from monitor.shell.supervise import fenced
 
 BUMP_AFTER = 1  # chases with the same bytes before the fee is raised
@@ -42,11 +44,14 @@ class Respond:
         lab: Lab,
         submit: Submit,
         killed: Callable[[], str],
+        assets: Sequence[Asset] = (),
     ) -> None:
+        """`assets` are those whose pauses are kept ready; none: nothing is pre-armed."""
         self._core, self._inbox, self._lab, self._submit = core, inbox, lab, submit
         self._killed = killed
         self._by_kind: dict[type[Action], Responder] = {kind: r for r in responders for kind in r.handles}
         self._ready: dict[str, Rehearsed] = {}
+        self.prearmed = Prearm(assets=assets, plan=self._plan, lab=lab)
 
     async def rehearse(self, wanted: Candidates) -> None:
         """Plan and rehearse all candidates at one head."""
@@ -54,6 +59,10 @@ class Respond:
         if failed:
             for action in wanted.actions:
                 await self._inbox.put(ActionFailed(action_id=action.id, stage="rehearsal", why=failed))
+
+    async def at_head(self, chain_id: ChainId) -> None:
+        """Keep the pauses of a chain ready."""
+        await self._reported("prearm", "", self.prearmed.at_head(chain_id))
 
     async def execute(self, clearance: Clearance) -> None:
         """Sign, journal, send."""
@@ -84,6 +93,10 @@ class Respond:
         self._ready.update(ready)
 
     async def _rehearse(self, wanted: Candidates) -> None:
+        at_hand = self._at_hand(wanted)
+        if at_hand is not None:
+            self._ready[at_hand.plan.action.id] = at_hand
+            await self._inbox.put(CandidatesRehearsed(incident=wanted.incident, rehearsals=(at_hand.rehearsal,)))
         plans: list[Plan] = []
         refused: list[Rehearsal] = []
         for action in wanted.actions:
@@ -98,6 +111,15 @@ class Respond:
         self._ready.update(ready)
         rehearsals = (*report.rehearsals, *refused)
         await self._inbox.put(CandidatesRehearsed(incident=wanted.incident, rehearsals=rehearsals))
+
+    def _at_hand(self, wanted: Candidates) -> Rehearsed | None:
+        """The pre-armed response, where this is the only candidate and rests on a proof."""
+        if len(wanted.actions) != 1:
+            return None
+        action = wanted.actions[0]
+        record = self._core.state.actions.get(action.id)
+        head = self._core.state.heads.get(record.chain_id) if record is not None and record.proof else None
+        return self.prearmed.take(action, head=head.header.number) if head is not None else None
 
     async def _execute(self, clearance: Clearance) -> None:
         rehearsed = self._ready.get(clearance.action_id)

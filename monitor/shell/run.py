@@ -89,6 +89,8 @@ class Loop:
             self._spawn(self.respond.verify(check))
         for clearance in step.chase:
             self._spawn(self.respond.chase(clearance))
+        if isinstance(stamped.event, HeadSeen):
+            self._spawn(self.respond.at_head(stamped.event.chain_id))
         self.notices.tell(step)
         for text in step.faults:
             self._spawn(self.inbox.put(Fault(where="detector", what=text)))

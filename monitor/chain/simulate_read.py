@@ -22,7 +22,16 @@ Answers = tuple[bytes | None, ...]
 ERROR_STRING: Final = bytes.fromhex("08c379a0")  # Error(string)
 PANIC: Final = bytes.fromhex("4e487b71")  # Panic(uint256)
 REASON_CHARACTERS: Final = 200
-MISSING_BLOCK: Final = ("not found", "unknown block", "missing trie node", "block not available")
+MISSING_BLOCK: Final = (
+    "header not found",
+    "block not found",
+    "header for hash not found",
+    "unknown block",
+    "unknown header",
+    "missing trie node",
+    "state is not available",
+    "state not available",
+)
 
 
 class WireTracedLog(Struct, frozen=True, kw_only=True, gc=False):
@@ -67,7 +76,7 @@ def traced(answer: Raw) -> Effects:
     return Effects(
         ok=ok,
         gas_used=hexes.quantity(tree.gas_used, 64),
-        transfers=transfers_of(logs, None, frames) if ok else (),
+        transfers=(*transfers_of((), None, frames), *transfers_of(logs)) if ok else (),
         logs=logs,
         calls=frames,
         error="" if ok else reason(hexes.octets(tree.output)) or str(tree.error)[:REASON_CHARACTERS],

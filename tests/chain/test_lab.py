@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from lab_world import (
+
+from monitor.chain.rpc import Nodes, Rpc
+from monitor.clock import SystemClock
+from monitor.evm.abi import encode_call, selector
+from monitor.evm.invariants import parse
+from monitor.model.actions import Attack, Expectation
+from monitor.model.chain import Call
+from monitor.model.errors import Refused
+from monitor.model.units import DOLLAR, NATIVE, Address, shown
+from tests.chain.lab_world import (
     ADMIN,
     ETHER,
     PAUSER,
@@ -20,16 +29,7 @@ from lab_world import (
     lab_world,
     pending,
 )
-from programs import KECCAK_BOMB, code
-
-from monitor.chain.rpc import Nodes, Rpc
-from monitor.clock import SystemClock
-from monitor.evm.abi import encode_call, selector
-from monitor.evm.invariants import parse
-from monitor.model.actions import Attack, Expectation
-from monitor.model.chain import Call
-from monitor.model.errors import Refused
-from monitor.model.units import DOLLAR, NATIVE, Address, shown
+from tests.chain.programs import KECCAK_BOMB, code
 
 pytestmark = pytest.mark.chain
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from lab_world import ADMIN, ETHER, THIEF, LabWorld, but, direct, guarded, lab_world, pending
 
 from monitor.evm.abi import encode_call
 from monitor.model.actions import Attack, Plan, Rehearsed
 from monitor.model.chain import SlotChange
 from monitor.model.events import ResponseIncluded, ResponseVerified
 from monitor.model.units import DOLLAR, NO_HASH, Address, Hash
+from tests.chain.lab_world import ADMIN, ETHER, THIEF, LabWorld, but, direct, guarded, lab_world, pending
 
 pytestmark = pytest.mark.chain
 

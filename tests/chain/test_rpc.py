@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
-from scripted_node import Answers, Bytes, FakeNode, HangUp, Refusal, Silence, says
 
 from monitor.chain.rpc import Rpc, RpcError
 from monitor.chain.rpc_wire import decode_as
 from monitor.clock import SystemClock
 from monitor.model.errors import Undecodable, Unreachable
 from monitor.rehearsal.anvil import Anvil
+from tests.chain.scripted_node import Answers, Bytes, FakeNode, HangUp, Refusal, Silence, says
 
 
 class Block(Struct):

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from scripted_node import Answers, FakeNode, Refusal, Silence, says
 
 from monitor.chain.rpc import Nodes, Rpc, RpcError
 from monitor.clock import SystemClock
 from monitor.model.errors import ConfigurationError, Disagreement, Unreachable
 from monitor.model.units import ChainId
 from monitor.rehearsal.anvil import DEV_KEYS, Anvil
+from tests.chain.scripted_node import Answers, FakeNode, Refusal, Silence, says
 
 CHAIN = ChainId(31_337)
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from programs import (
+
+from monitor.chain.fork import Fork, ForkSimulator
+from monitor.chain.rpc import Nodes, Rpc, RpcError
+from monitor.chain.rpc_wire import BatchCall
+from monitor.chain.simulate import Engine, NodeSimulator
+from monitor.chain.simulate_wire import Run
+from monitor.clock import SystemClock
+from monitor.evm.tokens import TRANSFER_TOPIC
+from monitor.model.chain import BlockContext, Call, Effects, Probe, SlotChange, Transfer, ether_probe, token_probe
+from monitor.model.errors import DrawbridgeError, Unreachable
+from monitor.model.ports import Simulator
+from monitor.model.units import NATIVE, Address, ChainId, Hash, Wei
+from monitor.rehearsal.anvil import Anvil, find_anvil
+from tests.chain.programs import (
     KECCAK_BOMB,
     LOG_BOMB,
     STORES_OR_READS,
@@ -22,18 +35,6 @@ from programs import (
     sends_on,
     words,
 )
-
-from monitor.chain.fork import Fork, ForkSimulator
-from monitor.chain.rpc import Nodes, Rpc
-from monitor.chain.simulate import Engine, NodeSimulator
-from monitor.chain.simulate_wire import Run
-from monitor.clock import SystemClock
-from monitor.evm.tokens import TRANSFER_TOPIC
-from monitor.model.chain import BlockContext, Call, Effects, Probe, SlotChange, Transfer, ether_probe, token_probe
-from monitor.model.errors import DrawbridgeError, Unreachable
-from monitor.model.ports import Simulator
-from monitor.model.units import NATIVE, Address, ChainId, Hash, Wei
-from monitor.rehearsal.anvil import Anvil, find_anvil
 
 pytestmark = pytest.mark.chain
 
@@ -74,14 +75,25 @@ class World:
         return Hash(bytes.fromhex(block["hash"][2:]))
 
 
-@pytest.fixture(params=["node", "fork"])
+class WithoutSimulate(Rpc):
+    """A node of before eth_simulateV1."""
+
+    async def batch(self, calls: Sequence[BatchCall], *, deadline_ms: int = 2_000, into: Any = None) -> list[Any]:
+        known = [call for call in calls if call[0] != "eth_simulateV1"]
+        answers = iter(await super().batch(known, deadline_ms=deadline_ms, into=into))
+        missing = RpcError(-32601, "method not found")
+        return [missing if method == "eth_simulateV1" else next(answers) for method, _ in calls]
+
+
+@pytest.fixture(params=["node", "old node", "fork"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         anvil = await stack.enter_async_context(Anvil())
-        rpc = Rpc(anvil.ws_url, clock=clock, name="anvil")
+        kind = WithoutSimulate if request.param == "old node" else Rpc
+        rpc = kind(anvil.ws_url, clock=clock, name="anvil")
         nodes = Nodes(CHAIN, [rpc], clock=clock)
-        if request.param == "node":
+        if request.param != "fork":
             yield World(NodeSimulator(nodes, clock=clock), rpc)
         else:
             fork = await stack.enter_async_context(Fork(anvil.http_url, CHAIN, binary=find_anvil(), clock=clock))

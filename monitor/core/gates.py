@@ -1,7 +1,7 @@
 """The gates between a strong hypothesis and a signature, in their order, each leaving its reason.
 
 kill switch → health → evidence → (the lab) → the fork's verdict → thresholds → rates, uses and budgets → autonomy.
-The first two and the evidence are asked before the lab is troubled; the rest when it has answered. Nothing here acts.
+The first two are asked before the lab is troubled and again when it has answered; the rest then. Nothing here acts.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from monitor.model.assets import Asset, Level
 from monitor.model.policy import ChainRule, Policy
 from monitor.model.units import DOLLAR, NATIVE, ChainId, Usd, Wei
 
+SETTLED_AFTER = 2  # heads after a reorg
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -32,14 +34,8 @@ class Bench:
 
 
 def before_the_lab(bench: Bench, action: AnyAction, judged: Sequence[Judged]) -> Refusal | None:
-    """Kill switch, health and evidence."""
-    if not bench.state.armed:
-        return Refusal(action.id, "kill switch", "disarmed: an operator must arm it again", recoverable=False)
-    chain = bench.chains.get(judged[0].asset.chain_id)
-    now, why = mode(bench.state, chain.name if chain else "", _signers(action, [one.asset for one in judged]))
-    if now == "alert":
-        return Refusal(action.id, "health", why, recoverable=False)
-    return None
+    """Kill switch and health."""
+    return _stopped(bench, action, [one.asset for one in judged])
 
 
 def evidence_lacks(bench: Bench, action: AnyAction, judged: Sequence[Judged]) -> str:
@@ -60,8 +56,11 @@ def after_the_lab(bench: Bench, record: ActionRecord, rehearsal: Rehearsal, inci
     assets = _assets(bench, action)
     if rehearsal.valid != "holds":
         return Refusal(action.id, "fork", f"{rehearsal.valid}: {rehearsal.why}", recoverable=False)
-    if not bench.state.armed:
-        return Refusal(action.id, "kill switch", "disarmed: an operator must arm it again", recoverable=False)
+    if len(assets) < len(action.assets):
+        return Refusal(action.id, "candidates", "an asset of it is not configured any more", recoverable=False)
+    stopped = _stopped(bench, action, assets)
+    if stopped is not None:
+        return stopped
     why = _too_unlikely(bench, record, rehearsal, assets)
     if why:
         return Refusal(action.id, "thresholds", why, recoverable=True)
@@ -101,10 +100,26 @@ def _assets(bench: Bench, action: AnyAction) -> list[Asset]:
 
 
 def _known_stake(bench: Bench, incident: IncidentRecord) -> Usd:
-    """The most that any run of this incident showed; while a pause holds, no run shows what it holds back."""
+    """The most that any run of this incident showed; a pre-armed response and an extension have no run of their own."""
     records = [bench.state.actions[a] for a in incident.actions if a in bench.state.actions]
     shown = [r.rehearsal.loss_without_usd for r in records if r.rehearsal is not None]
-    return Usd(max((*shown, *(r.attack_pays_usd for r in records)), default=0))
+    seen = sum(incident.loss_seen.values())  # by the detectors' own simulations
+    return Usd(max((seen, *shown, *(r.attack_pays_usd for r in records))))
+
+
+def _stopped(bench: Bench, action: AnyAction, assets: Sequence[Asset]) -> Refusal | None:
+    """What stops even an approved action: the kill switch, no journal, or a chain that has not settled."""
+    if not bench.state.armed:
+        return Refusal(action.id, "kill switch", "disarmed: an operator must arm it again", recoverable=False)
+    chain_id = assets[0].chain_id
+    chain, known = bench.chains.get(chain_id), bench.state.heads.get(chain_id)
+    now, why = mode(bench.state, chain.name if chain else "", _signers(action, assets))
+    if now == "alert":
+        return Refusal(action.id, "health", why, recoverable=False)
+    if known is not None and known.orphaned_at and known.header.number < known.orphaned_at + SETTLED_AFTER:
+        why = f"blocks after {known.orphaned_at} were orphaned: waits for {SETTLED_AFTER} consistent heads"
+        return Refusal(action.id, "health", why, recoverable=False)
+    return None
 
 
 def _signers(action: AnyAction, assets: Sequence[Asset]) -> frozenset[str]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
 from monitor.chain.rpc import Nodes, RpcError
 from monitor.evm import hexes
+from monitor.model.chain import Transaction
 from monitor.model.errors import Undecodable
-from monitor.model.units import Address, Hash, shown
+from monitor.model.units import Address, ChainId, Hash, shown
 
-DELEGATION: Final = "0xef0100"  # EIP-7702: an account with this code may still send
+DELEGATION: Final = bytes.fromhex("ef0100")  # EIP-7702: an account with this code may still send
 MOST: Final = 4096
 
 
@@ -52,6 +53,37 @@ class Accounts:
             self._known |= read
         return known | read
 
+    async def delegations(
+        self, transactions: Sequence[Transaction], at: Hash, chain_id: ChainId
+    ) -> dict[Address, bytes]:
+        """Code that the EIP-7702 tuples of these transactions give to accounts, those that will not hold left out.
+
+        A tuple holds where its authority's nonce is the one it names (one more where the authority itself sends first)
+        and its code is none. An attacker could otherwise show an old signature and have us see what never happens.
+        Raises Unreachable, RpcError, Undecodable.
+        """
+        entries = [(tx, entry) for tx in transactions for entry in tx.authorizations if entry.authority is not None]
+        if not entries:
+            return {}
+        accounts = await self.read([entry.authority for _, entry in entries if entry.authority is not None], at)
+        return _holding(transactions, accounts, chain_id)
+
+
+def _holding(
+    transactions: Sequence[Transaction], accounts: Mapping[Address, Account], chain_id: ChainId
+) -> dict[Address, bytes]:
+    nonces = {authority: account.nonce for authority, account in accounts.items() if not account.has_code}
+    found: dict[Address, bytes] = {}
+    for tx in transactions:
+        if tx.sender in nonces:
+            nonces[tx.sender] = tx.nonce + 1
+        for entry in tx.authorizations:
+            authority = entry.authority
+            if authority is not None and entry.chain_id in (0, chain_id) and nonces.get(authority) == entry.nonce:
+                nonces[authority] += 1
+                found[authority] = DELEGATION + entry.address if any(entry.address) else b""
+    return found
+
 
 def _account(answers: list[Any]) -> Account:
     for answer in answers:
@@ -60,5 +92,5 @@ def _account(answers: list[Any]) -> Account:
         if not isinstance(answer, str):
             raise Undecodable("an account's nonce, balance or code is no text")
     nonce, balance, code = answers
-    has_code = len(code) > 2 and not code.lower().startswith(DELEGATION)
+    has_code = len(code) > 2 and not code.lower().startswith("0x" + DELEGATION.hex())
     return Account(hexes.quantity(nonce, 64), hexes.quantity(balance), has_code)

@@ -23,6 +23,7 @@ from monitor.sources.heads import CanonicalTracker, Change
 from monitor.sources.health import LAG_BLOCKS, Level, head_level, nodes_level
 
 GRACE_NS: Final = SECOND  # a node may hold another block this long: a reorg reaches nodes one after the other
+PENANCE_NS: Final = 60 * SECOND
 RELINK_NS: Final = SECOND // 2  # before the same node is asked again for a link that it did not give
 REMEMBERED: Final = 512  # headers whose roots are kept
 BELOW: Final = 16  # numbers fetched below a missing header of another branch
@@ -45,6 +46,7 @@ class _Node(Struct):
     gone: str = "not heard yet"
     odd: str = ""  # gone, forked or behind, and since when
     odd_since_ns: int = 0
+    caught_until_ns: int = 0
     linking: bool = False
     link_after_ns: int = 0
 
@@ -63,6 +65,7 @@ class Agreement:
         self._roots: OrderedDict[Hash, Roots] = OrderedDict()
         self._unproven: OrderedDict[Hash, dict[str, Claimed]] = OrderedDict()
         self._waived = False
+        self._now_ns = now_ns
         self.moved_ns = now_ns  # when the tip last moved
         self.moves = 0
         self.backlog = Backlog()
@@ -80,6 +83,7 @@ class Agreement:
 
     def take(self, report: Report, now_ns: int) -> None:
         """Take one report into account."""
+        self._now_ns = now_ns
         node = self._nodes[report.node]
         if report.link:
             node.linking, node.link_after_ns = False, now_ns + (RELINK_NS if not report.claims else 0)
@@ -91,8 +95,14 @@ class Agreement:
         for claim in report.claims:
             self._claim(report.node, claim)
 
+    def accuse(self, name: str, why: str, now_ns: int) -> None:
+        """Leave a node out that told a body or a state wrong: for a minute at least, whatever heads it shows."""
+        self._leave_out(name, why)
+        self._nodes[name].caught_until_ns = now_ns + PENANCE_NS
+
     def settle(self, now_ns: int) -> bool:
         """Move the canonical chain as far as the claims allow, into the backlog. Whether it moved."""
+        self._now_ns = now_ns
         moved = False
         while (change := self._tracker.advance()) != Change():
             self.backlog.apply(change)
@@ -195,7 +205,7 @@ class Agreement:
         for name, node in self._nodes.items():
             if node.head is None:
                 continue
-            if node.wrong and self._tracker.holds(node.head.hash):
+            if node.wrong and self._now_ns >= node.caught_until_ns and self._tracker.holds(node.head.hash):
                 self._vote(name, node.head)
             elif node.held_back and not node.wrong and not self._too_far(node.head):
                 node.held_back = False

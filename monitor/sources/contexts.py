@@ -15,10 +15,9 @@ from monitor.evm.transactions import keccak
 from monitor.model.assets import Asset
 from monitor.model.chain import BlockContext, Call, Effects, Header, Transaction, next_context
 from monitor.model.codec import digest
-from monitor.model.units import Address, ChainId, Hash
+from monitor.model.units import Address, Hash
 
 ELSEWHERE: Final = Address(b"\x0d" * 20)  # a fee recipient that is nobody
-DELEGATION: Final = bytes.fromhex("ef0100")
 NEARLY: Final = 90  # percent of a loss that must show again: interest accrues between two blocks
 
 
@@ -45,20 +44,9 @@ def fees_of(transactions: Sequence[Transaction]) -> tuple[tuple[int, int], ...]:
     return tuple((tx.max_fee, tx.max_priority_fee) for tx in transactions)
 
 
-def code_of(transactions: Sequence[Transaction], chain_id: ChainId) -> dict[Address, bytes]:
-    """Code that these transactions bring themselves.
-
-    A constructor runs as the code of its new address, which is how attacks in constructors are seen; an EIP-7702 tuple
-    gives its authority the code of a delegation.
-    """
-    found: dict[Address, bytes] = {}
-    for tx in transactions:
-        if tx.to is None:
-            found[created_by(tx)] = tx.data
-        for entry in tx.authorizations:
-            if entry.authority is not None and entry.chain_id in (0, chain_id):
-                found[entry.authority] = DELEGATION + entry.address if any(entry.address) else b""
-    return found
+def code_of(transactions: Sequence[Transaction]) -> dict[Address, bytes]:
+    """A constructor runs as the code of its new address: that is how attacks in constructors are seen."""
+    return {created_by(tx): tx.data for tx in transactions if tx.to is None}
 
 
 def created_by(tx: Transaction) -> Address:

@@ -140,11 +140,12 @@ class Examiner:
     ) -> Effects:
         transactions = (*before, tx)
         try:
+            delegations = await self._accounts.delegations(transactions, head.hash, self._watch.chain_id)
             effects = await self._simulator.run(
                 calls_of(transactions),
                 context=contexts(head, self._slot_s)[second],
                 probes=probes,
-                code=code_of(transactions, self._watch.chain_id) or None,
+                code=code_of(transactions) | delegations or None,
                 fees=fees_of(transactions),
                 trace=trace,
                 at=head.hash,

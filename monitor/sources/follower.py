@@ -80,7 +80,7 @@ class Follower:
     def accuse(self, liars: dict[str, str]) -> None:
         """Leave out nodes that told a body or a state wrong."""
         for name, why in liars.items():
-            self._agreement.take(Report(name, wrong=why), self._clock.monotonic_ns())
+            self._agreement.accuse(name, why, self._clock.monotonic_ns())
 
     def names(self, header: Header) -> Sequence[str]:
         """Nodes that have this block, best first: those that answer, and have answered, before others."""

@@ -23,6 +23,7 @@ from monitor.model.errors import Undecodable, Unreachable
 from monitor.model.events import AnyEvent, Request, RequestFailed, SimulationDone
 from monitor.model.ports import Clock, Simulator
 from monitor.model.units import Address, ChainId, Hash, shown
+from monitor.sources.accounts import Accounts
 from monitor.sources.contexts import calls_of, code_of, contexts, fees_of
 from monitor.sources.latest import Latest
 
@@ -98,11 +99,12 @@ class RequestAnswerer:
             return _failed(request, "asks for too much at once")
         try:
             overrides = dict(request.code_overrides) | await self._rewritten(request, chain, head, ends_ns=ends_ns)
+            delegations = await Accounts(chain.nodes).delegations(request.transactions, head.hash, request.chain_id)
             effects = await chain.simulator.run(
                 calls_of(request.transactions),
                 context=contexts(head, max(1, round(chain.block_time_ms / 1000)))[0],
                 probes=request.probes,
-                code=code_of(request.transactions, request.chain_id) | overrides or None,
+                code=code_of(request.transactions) | delegations | overrides or None,
                 fees=fees_of(request.transactions),
                 trace=request.trace,
                 at=head.hash,

@@ -70,6 +70,16 @@ def test_without_a_quorum_of_others_a_caught_node_votes_again() -> None:
     assert agreement.tip == BLOCKS[1]
 
 
+def test_a_node_that_told_a_body_wrong_is_out_for_a_minute_whatever_heads_it_shows() -> None:
+    agreement = heard(THREE, 2, [told(name, BLOCKS[0]) for name in THREE])
+    agreement.accuse("c", "hid a transaction", 0)
+    for place, seconds in ((1, 30), (2, 61)):
+        for name in THREE:
+            agreement.take(told(name, BLOCKS[place]), seconds * SECOND)
+        agreement.settle(seconds * SECOND)
+        assert ("c" in agreement.left_out(seconds * SECOND)) == (seconds < 60)
+
+
 def test_a_node_of_another_chain_does_not_vote() -> None:
     agreement = heard(("a", "b", "c"), 2, [told("a", BLOCKS[0]), told("b", BLOCKS[0])])
     agreement.take(Report("c", wrong="serves chain 1, not 31337", gone="serves chain 1, not 31337"), 0)

@@ -219,3 +219,35 @@ async def test_tokens_pulled_through_a_router_are_seen_by_their_logs(tmp_path: P
         paid = [t for t in mined.effects.transfers if t.to == asset("thief", thief).address]
         assert [(t.token, t.amount) for t in paid] == [(token.raw, 60)]
         assert mined.effects.calls
+
+
+async def test_tokens_that_revert_burn_gas_or_return_megabytes_read_as_nothing(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        owner = await stage.person("owner")
+        bad = [await stage.deploy(name) for name in ("RevertToken", "GasBurnToken", "MegabyteToken")]
+        for token in bad:
+            await stage.setup(stage.admin, token, "setBad(bool)", True)
+        await stage.end_slot()
+        hot = asset("hot", owner, tokens=[token.address for token in bad])
+        async with listening(block_source([stage.builder.ws_url], [hot])) as heard:
+            await heard.until(lambda: bool(heard.of(StateRead)))
+        words = {reading.probe: reading.after for reading in heard.of(StateRead)[0].readings}
+        assert words.pop(ether_probe(hot.address)) == (1_000 * ETHER).to_bytes(32, "big")
+        assert list(words.values()) == [None, None, None]
+
+
+async def test_a_node_that_forges_state_is_outvoted_and_named(tmp_path: Path) -> None:
+    faults = Faults(forged={"eth_getBalance": lambda params, result: "0x1"})
+    async with staged(tmp_path) as stage:
+        names = ("liar", "one", "two")
+        nodes = [await stage.builder.endpoint(name, faults if name == "liar" else None) for name in names]
+        source = block_source([node.ws_url for node in nodes], [asset("hot", stage.admin)], quorum=2)
+        async with listening(source) as heard:
+            for number in range(1, 30):
+                await stage.end_slot()
+                await heard.head(number)
+                if source.faults.total("node left out"):
+                    break
+            await heard.until(lambda: any("another state" in f.what and f.on == "node-0" for f in heard.of(Fault)))
+            await heard.until(lambda: bool(heard.of(StateRead)))
+        assert all(int.from_bytes(r.readings[0].after or b"", "big") > ETHER for r in heard.of(StateRead))

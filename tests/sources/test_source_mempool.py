@@ -147,3 +147,20 @@ async def test_a_constructor_that_pays_is_seen_as_what_it_does(tmp_path: Path) -
         seen = heard.of(PendingSimulated)[0]
         assert [t.amount for t in seen.effects.transfers if t.to == asset("c", cold).address] == [9]
         assert seen.agrees
+
+
+@pytest.mark.parametrize(("nonce", "forwarded"), [(0, True), (5, False)])
+async def test_a_delegation_counts_only_where_its_nonce_holds(tmp_path: Path, nonce: int, forwarded: bool) -> None:
+    async with staged(tmp_path) as stage:
+        owner, cold = await stage.person("owner"), await stage.person("cold")
+        payer = await deploy_payer(stage, cold.address)
+        async with listening(*both_sources(stage.builder.ws_url, [asset("hot", owner)])) as heard:
+            await heard.until(lambda: bool(heard.of(StateRead)))
+            signed = owner.account.sign_authorization({"chainId": 31337, "address": payer, "nonce": nonce})
+            body: dict[str, Any] = {"chainId": 31337, "nonce": stage.admin.nonce, "value": 7, "gas": 200_000}
+            body |= {"to": owner.address, "maxFeePerGas": 10**12, "maxPriorityFeePerGas": 1, "type": 4}
+            raw = stage.admin.account.sign_transaction(body | {"authorizationList": [signed]}).raw_transaction
+            await stage.builder.send_public(bytes(raw))
+            await heard.until(lambda: bool(heard.of(PendingSimulated)))
+        seen = heard.of(PendingSimulated)[0]
+        assert any(t.to == asset("c", cold).address for t in seen.effects.transfers) == forwarded

@@ -271,7 +271,7 @@ def test_the_second_context_differs_in_all_that_a_contract_can_see() -> None:
 def test_a_deployment_runs_as_the_code_of_its_new_address() -> None:
     deploy = tx(to=None, data=b"\x60\x01", sender=Address(bytes.fromhex("6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0")))
     assert created_by(deploy).hex() == "cd234a471b72ba2f1ccf0a70fcaba648a5eecd8d"
-    assert code_of([deploy], ChainId(1)) == {created_by(deploy): b"\x60\x01"}
+    assert code_of([deploy]) == {created_by(deploy): b"\x60\x01"}
 
 
 def test_an_empty_block_has_the_well_known_root_and_no_bloom() -> None:

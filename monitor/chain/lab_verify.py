@@ -77,9 +77,7 @@ class Verification:
         if asset is None or asset.chain_id != self.scene.chain_id:
             return Findings(why=f"{self.attack.asset} is not an asset of this chain"), differs
         sides = (Side(base=slots_of(diff)), Side(plan.action.id))
-        replay = Replay(
-            self.bench, self.scene, self.attack, asset, sides, self.deadline, maybe_mined=True, variants=False
-        )
+        replay = Replay(self.bench, self.scene, self.attack, asset, sides, self.deadline, maybe_mined=True)
         return await replay.measure(), differs
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar, overload
 from urllib.parse import urlsplit
 
@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 POOL: Final = 8
+WARM: Final = 4
 NOT_AN_ANSWER: Final = frozenset({-32601, -32005, 429})  # unknown method, limit reached: another node may do it
 KNOWN_ALREADY: Final = ("already known", "already imported", "known transaction", "alreadyknown", "already exists")
 
@@ -82,6 +83,16 @@ class Rpc:
             replies = await self._transport.exchange(frame, lambda body: read_batch(body, first, len(calls)))
         kinds = into if isinstance(into, tuple) else (into,) * len(calls)
         return [error_of(reply) or value(reply, kind) for reply, kind in zip(replies, kinds, strict=True)]
+
+    async def warm(self, connections: int, *, deadline_ms: int = 2_000) -> None:
+        """Open so many connections now: the first burst of frames must not wait for handshakes. Raises nothing."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(connections):
+                group.create_task(self._touch(deadline_ms))
+
+    async def _touch(self, deadline_ms: int) -> None:
+        with suppress(RpcError, Undecodable, Unreachable):
+            await self.call("eth_chainId", deadline_ms=deadline_ms)
 
     async def close(self) -> None:
         await self._transport.close()
@@ -131,9 +142,16 @@ class Nodes:
             health.dropped, health.failing = "", 0
 
     async def check(self, *, deadline_ms: int = 2_000) -> tuple[str, ...]:
-        """Ask every node for its chain id and leave out those of another chain; a line for each that is not right."""
+        """Ask every node for its chain id and leave out those of another chain; a line for each that is not right.
+
+        Nodes that are right are warmed up: what is wanted of them next may be wanted fast.
+        """
         answers = await self._ask(tuple(self._nodes.values()), "eth_chainId", (), deadline_ms=deadline_ms)
         faults = [self._checked(answer) for answer in answers]
+        async with asyncio.TaskGroup() as group:
+            for answer, fault in zip(answers, faults, strict=True):
+                if not fault:
+                    group.create_task(self._nodes[answer.node].warm(WARM, deadline_ms=deadline_ms))
         return tuple(fault for fault in faults if fault)
 
     def _checked(self, answer: Answer) -> str:

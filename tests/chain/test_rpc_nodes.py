@@ -45,7 +45,7 @@ async def test_a_node_of_another_chain_is_left_out_with_a_clear_line() -> None:
 
 async def test_a_node_that_corrects_its_chain_is_used_again() -> None:
     ids = ["0x1", "0x7a69"]
-    async with nodes(lambda *_: ids.pop(0)) as chain:
+    async with nodes(lambda *_: ids.pop(0) if len(ids) > 1 else ids[0]) as chain:
         assert len(await chain.check()) == 1
         assert await chain.check() == ()
         assert [node.name for node in chain.usable()] == ["n1"]
@@ -54,6 +54,16 @@ async def test_a_node_that_corrects_its_chain_is_used_again() -> None:
 async def test_an_unreadable_chain_id_is_a_wrong_one() -> None:
     async with nodes(says(eth_chainId={"not": "a number"})) as chain:
         assert "unreadable" in (await chain.check())[0]
+
+
+async def test_check_leaves_connections_open_for_what_comes_next() -> None:
+    async with FakeNode(says(eth_chainId="0x7a69", a=1)) as fake:
+        chain = Nodes(CHAIN, [Rpc(fake.url, clock=SystemClock(), name="n1")], clock=SystemClock())
+        await chain.check()
+        opened = fake.connections
+        await chain.first("a")
+        assert opened == fake.connections > 1
+        await chain.close()
 
 
 async def test_check_names_the_node_that_does_not_answer() -> None:

@@ -129,6 +129,7 @@ class Respond:
         if stopped:
             raise Refused("kill switch", stopped)
         plan = rehearsed.plan
+        await self._look_again(rehearsed, clearance)
         if self._submit.withheld:
             refused = (self._submit.withheld,)
             await self._inbox.put(
@@ -151,6 +152,17 @@ class Respond:
             await self._let_out(version)
             for raised in await self._submit.outbid(version, clearance.bid):
                 await self._let_out(raised)
+
+    async def _look_again(self, rehearsed: Rehearsed, clearance: Clearance) -> None:
+        """Right before signing: not expired, and still valid where the head is newer than the rehearsal's."""
+        known = self._core.state.heads.get(rehearsed.plan.chain_id)
+        if known is None or known.header.hash == rehearsed.rehearsal.block_hash:
+            return
+        if known.header.number > clearance.expires_block:
+            raise Refused("expiry", f"cleared up to block {clearance.expires_block}, the head is {known.header.number}")
+        probed = await self._lab.probe(rehearsed.plan)
+        if not probed.ok:
+            raise Refused("authority", f"on block {probed.block_number}: {probed.why}")
 
     async def _let_out(self, version: ResponseSigned) -> None:
         """Durable first; then to every node."""

@@ -190,6 +190,5 @@ def _show(differences: list[Difference], compared: tuple[int, int], *, decisions
         console().print(table("", ("event", "at", "on", "journalled (-) and replayed (+)"), rows[:SHOWN]))
     if len(rows) > SHOWN:
         say(f"{len(rows) - SHOWN} lines more")
-    say(
-        f"DIFFERENT: {len(differences):,} of {last - first + 1:,} steps, the first at event {differences[0].stamped.seq}"
-    )
+    start, count = differences[0].stamped.seq, last - first + 1
+    say(f"DIFFERENT: {len(differences):,} of {count:,} steps, the first at event {start}")

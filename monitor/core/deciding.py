@@ -9,12 +9,12 @@ from monitor.core import evidence, gates, incidents, planning
 from monitor.core.gates import Bench
 from monitor.core.limits import Act
 from monitor.core.planning import Judged
-from monitor.core.state import ActionRecord, IncidentRecord
+from monitor.core.state import ActionRecord, CoreState, IncidentRecord
 from monitor.model.actions import AnyAction, Clearance, ExtendPause, Notify, Pause, Refusal, Rehearsal
-from monitor.model.events import AnyEvent, CandidatesRehearsed
+from monitor.model.events import AnyEvent, CandidatesRehearsed, Request
 from monitor.model.incidents import Assessment, Candidates
 from monitor.model.signals import Signal
-from monitor.model.units import SECOND
+from monitor.model.units import SECOND, Instant
 
 CLEARANCE_BLOCKS = 5
 WAIT_FOR_ANSWERS_S = 1
@@ -27,6 +27,7 @@ class Conclusions:
     assessments: list[Assessment] = field(default_factory=list)
     touched: list[str] = field(default_factory=list)  # incidents that changed
     pressing: list[str] = field(default_factory=list)  # incidents that may want a new action now
+    requests: list[Request] = field(default_factory=list)
     rehearse: list[Candidates] = field(default_factory=list)
     clear: list[Clearance] = field(default_factory=list)
     refuse: list[Refusal] = field(default_factory=list)
@@ -57,16 +58,35 @@ def weigh(bench: Bench, signals: Sequence[Signal], event: AnyEvent, out: Conclus
             assessment=assessment,
             policy=bench.policy,
             asset=bench.context.assets.named(signal.asset),
+            cheap=signal.evidence in ("fakeable", "negative"),
         )
         if incident is not None:
             incidents.learn_attack(bench.state, incident, signal, event)
             out.press(incident)
 
 
+def withdraw(bench: Bench, keys: Sequence[str], out: Conclusions) -> None:
+    """Judge anew what lost evidence, and stop in the gates what rested on it."""
+    for key in dict.fromkeys(keys):
+        hypothesis = bench.state.hypotheses.get(key)
+        if hypothesis is None:
+            continue
+        said = hypothesis.last
+        if evidence.judge(bench.state, hypothesis, bench.policy) != said and hypothesis.last is not None:
+            out.assessments.append(hypothesis.last)
+        for incident in bench.state.incidents.values():
+            if incident.stage != "closed" and key in incident.hypotheses:
+                out.touch(incident)
+                _stop_unfounded(bench, incident, out)
+
+
 def propose(bench: Bench, incident: IncidentRecord, out: Conclusions) -> None:
     """Ask the lab about new actions of an incident. Sisters wait for each other, so that one call pauses them all."""
     if incident.stage == "closed" or _waits_for_sisters(bench, incident):
         return
+    for key in incident.hypotheses:
+        if key in bench.state.hypotheses:
+            evidence.judge(bench.state, bench.state.hypotheses[key], bench.policy)  # as old as it is by now
     asked: list[AnyAction] = []
     for action, judged in planning.candidates(bench.state, bench.context, incident, bench.policy):
         before = bench.state.actions.get(action.id)
@@ -78,9 +98,7 @@ def propose(bench: Bench, incident: IncidentRecord, out: Conclusions) -> None:
             continue
         asked.append(action)
     if asked:
-        attack = next((incident.attacks[n] for a in asked for n in a.assets if n in incident.attacks), None)
-        out.rehearse.append(Candidates(incident.id, tuple(asked), attack))
-        out.touch(incident)
+        _ask_lab(incident, asked, out)
 
 
 def extend(bench: Bench, record: ActionRecord, out: Conclusions) -> None:
@@ -90,10 +108,11 @@ def extend(bench: Bench, record: ActionRecord, out: Conclusions) -> None:
         return
     action = planning.extension(bench.state, record)
     new = ActionRecord(action, record.chain_id, "rehearsing", bench.state.now, record.p, record.proof)
+    if not record.proof:
+        new.gate, new.reason = "evidence", "what a person approved without a proof is not held longer without a person"
     bench.state.actions[action.id] = new
     incident.actions.append(action.id)
-    attack = next((incident.attacks[n] for n in action.assets if n in incident.attacks), None)
-    out.rehearse.append(Candidates(incident.id, (action,), attack))
+    _ask_lab(incident, (action,), out)
 
 
 def resolve(bench: Bench, event: CandidatesRehearsed, out: Conclusions) -> None:
@@ -118,6 +137,23 @@ def resolve(bench: Bench, event: CandidatesRehearsed, out: Conclusions) -> None:
         _clear(bench, record, rehearsal, incident, out)
 
 
+def take_up(bench: Bench, before: CoreState, told: Conclusions, out: Conclusions) -> None:
+    """After a reorg: ask for what only the run without the orphans wants, since nobody heard it say so."""
+    out.requests.extend(r for r in told.requests if r.key in bench.state.asked and r.key not in before.asked)
+    out.notify.extend(n for n in told.notify if isinstance(n, Notify) and not incidents.was_told(before, n))
+    for incident in bench.state.incidents.values():
+        fresh: list[AnyAction] = []
+        for record in (bench.state.actions[a] for a in incident.actions if a in bench.state.actions):
+            known = before.actions.get(record.action.id)
+            if record is known or record.stage not in ("rehearsing", "cleared"):
+                continue
+            record.stage, record.clearance = "rehearsing", None
+            if known is None or known.stage != "rehearsing":
+                fresh.append(record.action)
+        if fresh:
+            _ask_lab(incident, fresh, out)
+
+
 def announce(bench: Bench, incident: IncidentRecord, out: Conclusions) -> None:
     """Tell people when it became more serious."""
     p, proof = incidents.strength(bench.state, incident)
@@ -127,23 +163,49 @@ def announce(bench: Bench, incident: IncidentRecord, out: Conclusions) -> None:
         out.notify.append(notice)
 
 
+def _ask_lab(incident: IncidentRecord, actions: Sequence[AnyAction], out: Conclusions) -> None:
+    attack = next((incident.attacks[n] for a in actions for n in a.assets if n in incident.attacks), None)
+    out.rehearse.append(Candidates(incident.id, tuple(actions), attack))
+    out.touch(incident)
+
+
 def _waits_for_sisters(bench: Bench, incident: IncidentRecord) -> bool:
-    """Whether the incident has acted already and answers about its sisters are still out."""
-    if not incident.actions:
+    """Whether the incident has acted already and answers about its sisters are still out; for a second at most."""
+    state = bench.state
+    if not incident.actions or not any(state.now - at < WAIT_FOR_ANSWERS_S * SECOND for at in state.asked.values()):
+        incident.waits_since = Instant(0)
         return False
-    return any(bench.state.now - at < WAIT_FOR_ANSWERS_S * SECOND for at in bench.state.asked.values())
+    incident.waits_since = incident.waits_since or state.now
+    return state.now - incident.waits_since < WAIT_FOR_ANSWERS_S * SECOND
+
+
+def _stop_unfounded(bench: Bench, incident: IncidentRecord, out: Conclusions) -> None:
+    """What waits for the lab or a person goes no further without its proof, or under the floor that ends it."""
+    judged = planning.judged_assets(bench.state, bench.context, incident)
+    standing = {one.asset.name: one.assessment for one in judged}
+    for record in (bench.state.actions[a] for a in incident.actions if a in bench.state.actions):
+        if record.stage not in ("rehearsing", "waiting") or isinstance(record.action, ExtendPause):
+            continue  # a pause is held for as long as its attack pays on the fork
+        _, off = planning.floors(planning.kind_of(record.action), bench.policy)
+        found = [standing.get(name) for name in record.action.assets]
+        if any(one is None or one.p < off or (record.proof and not one.proof) for one in found):
+            record.approved_by, why = "", "the evidence that it rests on was taken back"
+            _refuse(record, Refusal(record.action.id, "evidence", why, recoverable=False), out)
 
 
 def _record(bench: Bench, incident: IncidentRecord, action: AnyAction, judged: Sequence[Judged]) -> ActionRecord:
     known = bench.state.actions.get(action.id)
+    head = bench.state.heads.get(judged[0].asset.chain_id)
+    proof = all(one.assessment.proof for one in judged)
     record = ActionRecord(
         action=action,
         chain_id=judged[0].asset.chain_id,
         stage="rehearsing",
         at=bench.state.now,
         p=min(one.assessment.p for one in judged),
-        proof=all(one.assessment.proof for one in judged),
-        tries=known.tries if known else 0,
+        proof=proof,
+        tries=known.tries if known and known.proof == proof else 0,
+        tried_at=head.header.number if head else 0,
         approved_by=known.approved_by if known else "",
     )
     lacks = gates.evidence_lacks(bench, action, judged)
@@ -158,19 +220,26 @@ def _record(bench: Bench, incident: IncidentRecord, action: AnyAction, judged: S
 
 
 def _chosen(passed: Sequence[tuple[ActionRecord, Rehearsal]], out: Conclusions) -> list[tuple[ActionRecord, Rehearsal]]:
-    if len(passed) <= 1:
-        return list(passed)
+    """For each asset the best of what would act on it; what is the best for none waits until those end."""
     ranked = sorted(passed, key=lambda pair: int(pair[0].action.action_class))
-    stops = [pair for pair in ranked if pair[1].loss_verdict == "holds" and pair[1].loss_with_usd == 0]
-    best = (
-        stops[0] if stops else min(ranked, key=lambda pair: (pair[1].loss_with_usd, -int(pair[0].action.action_class)))
-    )
+    best: dict[str, ActionRecord] = {}
+    for name in dict.fromkeys(name for record, _ in ranked for name in record.action.assets):
+        best[name] = _best([pair for pair in ranked if name in pair[0].action.assets])
+    kept = {record.action.id for record in best.values()}
     for record, _ in ranked:
-        if record is not best[0]:
-            why = f"{best[0].action.id} stops the loss at class {int(best[0].action.action_class)}"
-            record.tries = planning.MOST_TRIES
+        if record.action.id not in kept:
+            better = best[record.action.assets[0]].action
+            why = f"{better.id} does better at class {int(better.action_class)}"
             _refuse(record, Refusal(record.action.id, "planner", why, recoverable=False), out)
-    return [best]
+    return [pair for pair in ranked if pair[0].action.id in kept]
+
+
+def _best(choices: Sequence[tuple[ActionRecord, Rehearsal]]) -> ActionRecord:
+    """The lowest class that stops the loss, else what leaves least of it."""
+    stops = [pair for pair in choices if pair[1].loss_verdict == "holds" and pair[1].loss_with_usd == 0]
+    if stops:
+        return stops[0][0]
+    return min(choices, key=lambda pair: (pair[1].loss_with_usd, -int(pair[0].action.action_class)))[0]
 
 
 def _clear(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 
 from monitor.core.context import CoreContext
 from monitor.core.state import CoreState
@@ -51,10 +52,21 @@ def inspect(watchers: Sequence[Detector], stamped: Stamped, context: CoreContext
 def _bounded(detector: Detector, stamped: Stamped, context: CoreContext) -> list[Signal | Request]:
     said: list[Signal | Request] = []
     for claim in detector.inspect(stamped, context):
-        said.append(claim)
+        said.append(_checked(claim))
         if len(said) >= MOST_SIGNALS:
             break
     return said
+
+
+def _checked(claim: Signal | Request) -> Signal | Request:
+    """A claim that can be held and written down. A plugin's word is not trusted to be one."""
+    if isinstance(claim, Request):
+        return claim
+    if not isinstance(claim, Signal):
+        raise TypeError(f"a detector says Signals and Requests, not {type(claim).__name__}")
+    if not isfinite(claim.weight):
+        raise ValueError(f"a weight of {claim.weight} is no number")
+    return claim
 
 
 def _fault(state: CoreState, detector: str, seq: int, error: Exception) -> str:

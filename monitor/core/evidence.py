@@ -25,7 +25,7 @@ def hold(state: CoreState, signal: Signal, *, seq: int, block_number: int) -> Hy
     """Remember a signal; a repeated one of the same detector and roots takes its elder's place."""
     key = key_of(signal)
     if key not in state.hypotheses and len(state.hypotheses) >= MOST_HYPOTHESES:
-        del state.hypotheses[next(iter(state.hypotheses))]
+        _forget_one(state)
     found = state.hypotheses.setdefault(key, Hypothesis(signal.subject, signal.threat, signal.asset))
     found.held = [h for h in found.held if not _same(h.signal, signal)]
     found.held.append(Held(signal, seq, state.now, block_number))
@@ -42,13 +42,16 @@ def judge(state: CoreState, hypothesis: Hypothesis, policy: Policy) -> Assessmen
     return hypothesis.last
 
 
-def retract_pending(state: CoreState, event: AnyEvent) -> None:
-    """A transaction seen again, simulated anew or mined, says itself whether it still pays: its pending claims end."""
+def retract_pending(state: CoreState, event: AnyEvent) -> list[str]:
+    """A transaction seen again, simulated anew or mined, says itself whether it still pays: its pending claims end.
+
+    Gives the keys of hypotheses that lost something.
+    """
     match event:
         case PendingSimulated(transaction=tx) | TransactionMined(transaction=tx):
-            _drop(state, tx.hash)
+            return _drop(state, tx.hash)
         case _:
-            return
+            return []
 
 
 def expire(state: CoreState, *, chain_id: int, block_number: int) -> list[str]:
@@ -63,6 +66,12 @@ def expire(state: CoreState, *, chain_id: int, block_number: int) -> list[str]:
         if not kept and not _in_open_incident(state, key):
             del state.hypotheses[key]
     return changed
+
+
+def _forget_one(state: CoreState) -> None:
+    """The oldest that is no part of an open incident, so that a flood of weak ones pushes out none that is."""
+    in_use = {key for i in state.incidents.values() if i.stage != "closed" for key in i.hypotheses}
+    del state.hypotheses[next((key for key in state.hypotheses if key not in in_use), next(iter(state.hypotheses)))]
 
 
 def _in_open_incident(state: CoreState, key: str) -> bool:
@@ -82,9 +91,14 @@ def _alive(state: CoreState, held: Held, *, chain_id: int, block_number: int) ->
     return age_s(state.now, held.at) < FORGET_HALF_LIVES * signal.half_life_s
 
 
-def _drop(state: CoreState, tx_hash: Hash) -> None:
-    for hypothesis in state.hypotheses.values():
-        hypothesis.held = [h for h in hypothesis.held if not _rests_on_pending(h.signal, tx_hash)]
+def _drop(state: CoreState, tx_hash: Hash) -> list[str]:
+    changed = []
+    for key, hypothesis in state.hypotheses.items():
+        kept = [h for h in hypothesis.held if not _rests_on_pending(h.signal, tx_hash)]
+        if len(kept) != len(hypothesis.held):
+            hypothesis.held = kept
+            changed.append(key)
+    return changed
 
 
 def _rests_on_pending(signal: Signal, tx_hash: Hash) -> bool:

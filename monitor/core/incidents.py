@@ -14,13 +14,24 @@ from monitor.model.signals import Signal
 from monitor.model.units import NATIVE, Usd
 
 MOST_INCIDENTS = 1_000
+MOST_ROOTS = 1_024  # whose losses an incident counts
 _RANK = {"": 0, "info": 1, "warning": 2, "page": 3, "critical": 4}
 
 
 def correlate(
-    state: CoreState, *, key: str, hypothesis: Hypothesis, assessment: Assessment, policy: Policy, asset: Asset | None
+    state: CoreState,
+    *,
+    key: str,
+    hypothesis: Hypothesis,
+    assessment: Assessment,
+    policy: Policy,
+    asset: Asset | None,
+    cheap: bool = False,
 ) -> IncidentRecord | None:
-    """The incident of this hypothesis: an open one of the asset, its sisters or its owner, or a new one."""
+    """The incident of this hypothesis: an open one of the asset, its sisters or its owner, or a new one.
+
+    What anybody can fake (`cheap`) joins an incident, but neither keeps one open nor opens a contained one again.
+    """
     found = next(
         (i for i in state.incidents.values() if i.stage != "closed" and _belongs(i, key, hypothesis, asset)), None
     )
@@ -32,16 +43,15 @@ def correlate(
         found.hypotheses.append(key)
     if hypothesis.asset and hypothesis.asset not in found.assets:
         found.assets.append(hypothesis.asset)
-    found.last_evidence_at = state.now
-    if found.stage == "contained":
-        found.stage = "responding"
+    if not cheap:
+        found.last_evidence_at = state.now
+        found.stage = "responding" if found.stage == "contained" else found.stage
     return found
 
 
 def learn_attack(state: CoreState, incident: IncidentRecord, signal: Signal, event: AnyEvent) -> None:
     """Keep what the lab will replay, the rival bid, and the loss seen, once for each root."""
-    root = signal.roots[0] if signal.roots else signal.because
-    incident.loss_seen[root] = max(incident.loss_seen.get(root, 0), signal.loss_usd)
+    _add_loss(incident, signal.roots[0] if signal.roots else signal.because, signal.loss_usd)
     fact = signal.fact
     if fact is None or fact.attack is None:
         return
@@ -55,6 +65,14 @@ def learn_attack(state: CoreState, incident: IncidentRecord, signal: Signal, eve
         incident.rivals[signal.asset] = _bid_per_gas(state, event)
     elif fact.mined:
         incident.rivals.pop(signal.asset, None)
+
+
+def _add_loss(incident: IncidentRecord, root: str, loss: Usd) -> None:
+    """Once for each root; of too many, the smallest are forgotten."""
+    seen = incident.loss_seen
+    seen[root] = max(seen.get(root, 0), loss)
+    if len(seen) > MOST_ROOTS:
+        del seen[min(seen, key=lambda known: seen[known])]
 
 
 def notice(incident: IncidentRecord, *, p: float, proof: bool, title: str, cause: int) -> Notify | None:
@@ -73,6 +91,12 @@ def notice(incident: IncidentRecord, *, p: float, proof: bool, title: str, cause
         severity=severity,
         title=title,
     )
+
+
+def was_told(state: CoreState, notice: Notify) -> bool:
+    """Whether people were told of this incident, as serious as this or more."""
+    known = state.incidents.get(notice.incident)
+    return known is not None and _RANK[known.noticed] >= _RANK[notice.severity]
 
 
 def shown(state: CoreState, incident: IncidentRecord) -> Incident:

@@ -24,7 +24,8 @@ PLAYBOOK: dict[Threat, tuple[str, ...]] = {
     "price_manipulation": ("pause",),
     "blind": (),
 }
-MOST_TRIES = 5
+MOST_TRIES = 5  # of what the fork refuses, one at each head; of what fails on chain, in all
+THEN_EVERY = 10  # heads
 TIGHTEN_S = 7_200
 
 
@@ -57,13 +58,13 @@ def candidates(
     judged = judged_assets(state, context, incident)
     chosen: list[tuple[AnyAction, list[Judged]]] = []
     for kind in PLAYBOOK[incident.threat]:
-        routes: dict[str, list[Judged]] = {}
+        routes: dict[tuple[str, bool], list[Judged]] = {}  # an unproven sister must not hold a proven one back
         for one in judged:
             route = _route(one.asset, kind)
-            if route and _reaches(state, one, kind, policy) and not _underway(state, incident, one.asset, kind):
-                routes.setdefault(route, []).append(one)
-        for route in sorted(routes):
-            chosen.append((_action(state, incident, kind, routes[route]), routes[route]))
+            if route and _reaches(state, one, kind, policy) and not _underway(state, incident, one, kind):
+                routes.setdefault((route, one.assessment.proof), []).append(one)
+        for _, together in sorted(routes.items(), key=lambda item: item[0]):
+            chosen.append((_action(state, incident, kind, together), together))
     return chosen
 
 
@@ -99,27 +100,59 @@ def _route(asset: Asset, kind: str) -> str:
 
 def _reaches(state: CoreState, one: Judged, kind: str, policy: Policy) -> bool:
     """Whether p is over the floor of the class, with hysteresis for what is already on."""
-    if kind == "tighten":
-        on, off = policy.floor_tighten, policy.floor_tighten_off
-    else:
-        rule = policy.classes[ActionClass.SCOPED]
-        on, off = rule.floor, rule.off
-    was_on = any(a.stage in LIVE_STAGES and one.asset.name in a.action.assets for a in state.actions.values())
+    on, off = floors(kind, policy)
+    was_on = any(
+        record.stage in LIVE_STAGES and covers(record, one.asset.name, kind) and _open(state, record)
+        for record in state.actions.values()
+    )
     return schmitt(was_on, one.assessment.p, on=on, off=off)
 
 
-def _underway(state: CoreState, incident: IncidentRecord, asset: Asset, kind: str) -> bool:
-    """Whether this incident already does this to the asset, did it, or has tried often enough."""
-    for action_id in incident.actions:
-        record = state.actions.get(action_id)
-        if record is None or asset.name not in record.action.assets or _kind(record.action) != kind:
+def floors(kind: str, policy: Policy) -> tuple[float, float]:
+    """The p at which this is begun, and the p under which it is over."""
+    if kind == "tighten":
+        return policy.floor_tighten, policy.floor_tighten_off
+    rule = policy.classes[ActionClass.SCOPED]
+    return rule.floor, rule.off
+
+
+def covers(record: ActionRecord, asset: str, kind: str) -> bool:
+    return asset in record.action.assets and kind_of(record.action) == kind
+
+
+def _open(state: CoreState, record: ActionRecord) -> bool:
+    incident = state.incidents.get(record.action.incident)
+    return incident is not None and incident.stage != "closed"
+
+
+def _underway(state: CoreState, incident: IncidentRecord, one: Judged, kind: str) -> bool:
+    """Whether this incident already does this to the asset, did it, or has tried often enough on this evidence."""
+    known = state.heads.get(one.asset.chain_id)
+    head = known.header.number if known else 0
+    records = [state.actions[a] for a in incident.actions if a in state.actions]
+    refused = failed = 0
+    for record in records:
+        proven_since = one.assessment.proof and not record.proof
+        if not covers(record, one.asset.name, kind) or (proven_since and record.stage in ("waiting", "refused")):
             continue
-        if record.stage in LIVE_STAGES or record.tries >= MOST_TRIES:
+        if record.stage in LIVE_STAGES or (record.stage == "refused" and _settled(records, record, one, head)):
             return True
-    return False
+        refused += record.tries if record.stage == "refused" else 0
+        failed += record.stage == "failed"
+    return failed >= MOST_TRIES or (refused >= MOST_TRIES and head % THEN_EVERY != 0)
 
 
-def _kind(action: AnyAction) -> str:
+def _settled(records: list[ActionRecord], refused: ActionRecord, one: Judged, head: int) -> bool:
+    """Whether a refusal stands: a person's, or that of a better choice while this holds, or until the next head."""
+    if refused.gate in ("person", "approval"):
+        return True
+    if refused.gate == "planner":
+        in_force = (r for r in records if r.stage in LIVE_STAGES and one.asset.name in r.action.assets)
+        return any(r.blocked != "fails" for r in in_force)
+    return refused.tries > 0 and refused.tried_at == head
+
+
+def kind_of(action: AnyAction) -> str:
     return (
         "pause" if isinstance(action, (Pause, ExtendPause)) else "tighten" if isinstance(action, Tighten) else "notify"
     )

@@ -5,7 +5,7 @@ and the pause that must not lapse while the attack still pays.
 from __future__ import annotations
 
 from monitor.core.state import ActionRecord, CoreState
-from monitor.model.actions import Check, Clearance, ExtendPause, Pause
+from monitor.model.actions import Check, Clearance, ExtendPause, Pause, Tighten
 from monitor.model.chain import Header
 from monitor.model.events import (
     ActionFailed,
@@ -18,31 +18,36 @@ from monitor.model.events import (
 )
 
 CHECK_AFTER = (1, 3, 12)
-MOST_CHASES = 10
+MOST_CHASES = 10  # at every head; then at every tenth
 WITHHELD = ("shadow", "propose")
+_UNSENT = ("rehearsing", "waiting", "refused", "cleared")
+_ON_ITS_WAY = ("cleared", "signed", "sent")
+_ON_CHAIN = ("included", "verified")
 
 
 def note(state: CoreState, event: AnyEvent) -> ActionRecord | None:
-    """Move one action along its stages; the record that changed, if any."""
+    """Move one action along its stages; the record that changed, if any.
+
+    Outcomes come in any order (a verification may answer after the reorg that took its block): what does not follow
+    from the stage that an action is in leaves it there.
+    """
     action_id = getattr(event, "action_id", "")
     record = state.actions.get(action_id)
     if record is None:
         return None
     match event:
         case ResponseSigned():
-            record.stage = "signed"
-            record.sent.append(event)
+            _note_signed(record, event)
         case ResponseBroadcast(accepted_by=accepted, refused_by=refused):
             _note_broadcast(record, accepted=accepted, refused=refused)
         case ResponseIncluded():
             _note_included(state, record, event)
         case ResponseDropped():
-            record.stage, record.included_block = "sent", 0
+            _note_dropped(record)
         case ResponseVerified():
-            _note_verified(state, record, event)
-        case ActionFailed(stage=stage, why=why):
-            record.stage, record.gate, record.reason = "refused", stage, why
-            record.tries += 1
+            _note_verified(record, event)
+        case ActionFailed():
+            _note_failed(record, event)
         case _:
             return None
     return record
@@ -52,7 +57,7 @@ def due_checks(state: CoreState, chain_id: int, head: Header) -> list[Check]:
     """Verifications that this head makes due, and one for each pause that is about to lapse."""
     due = []
     for record in state.actions.values():
-        if record.chain_id != chain_id or record.stage not in ("included", "verified"):
+        if record.chain_id != chain_id or record.stage not in _ON_CHAIN:
             continue
         blocks = head.number - record.included_block
         newest = max((k for k in CHECK_AFTER if k <= blocks), default=0)
@@ -65,24 +70,27 @@ def due_checks(state: CoreState, chain_id: int, head: Header) -> list[Check]:
     return due
 
 
-def due_chases(state: CoreState, chain_id: int) -> list[Clearance]:
+def due_chases(state: CoreState, chain_id: int, number: int) -> list[Clearance]:
     """Responses that were sent and that no block has shown yet: look, send again, raise the fee."""
     due = []
     for record in state.actions.values():
         if record.chain_id != chain_id or record.stage not in ("signed", "sent") or record.clearance is None:
             continue
-        if record.chased < MOST_CHASES:
+        if record.chased < MOST_CHASES or number % MOST_CHASES == 0:
             record.chased += 1
             due.append(record.clearance)
     return due
 
 
 def lapse(state: CoreState, chain_id: int, head: Header) -> None:
-    """Pauses that ran out on chain are over: the same attack calls for a new one."""
+    """What ran out on chain is over: the same attack calls for a new one, at once where it paid when last replayed."""
     for record in state.actions.values():
         over = 0 < record.lapses_at_s < head.timestamp
-        if over and record.chain_id == chain_id and record.stage in ("included", "verified"):
+        if over and record.chain_id == chain_id and record.stage in _ON_CHAIN:
             record.stage = "lapsed"
+            incident = state.incidents.get(record.action.incident)
+            if incident is not None and incident.stage == "contained" and record.attack_pays_usd > 0:
+                incident.stage = "responding"
 
 
 def wants_extension(state: CoreState, record: ActionRecord, head: Header) -> bool:
@@ -98,9 +106,10 @@ def carry_over(before: CoreState, after: CoreState, *, chain_id: int, number: in
     """After a reorg: what was cleared or sent stays so, with its incident; what the lost block held goes out again."""
     after.acts, after.suspended, after.armed = before.acts, before.suspended, before.armed
     for action_id, record in before.actions.items():
-        if record.stage not in ("cleared", "signed", "sent", "included", "verified", "withheld"):
+        lost = record.chain_id == chain_id and record.included_block >= number
+        if record.stage not in (*_ON_ITS_WAY, *_ON_CHAIN, "withheld") and not (lost and record.stage == "failed"):
             continue
-        if record.chain_id == chain_id and record.included_block >= number:
+        if lost:
             record.stage, record.included_block, record.lapses_at_s, record.chased = "sent", 0, 0, 0
             record.checks.clear()
         after.actions[action_id] = record
@@ -120,7 +129,16 @@ def _lapsing(record: ActionRecord, head: Header) -> bool:
     return record.lapses_at_s - margin_s <= head.timestamp <= record.lapses_at_s
 
 
+def _note_signed(record: ActionRecord, event: ResponseSigned) -> None:
+    """Bytes exist from now on, whatever is thought of them."""
+    record.sent.append(event)
+    if record.stage in _UNSENT or record.stage in _ON_ITS_WAY:
+        record.stage = "signed"
+
+
 def _note_broadcast(record: ActionRecord, *, accepted: tuple[str, ...], refused: tuple[str, ...]) -> None:
+    if record.stage not in _ON_ITS_WAY:
+        return
     if accepted:
         record.stage = "sent"
     elif refused and refused[0] in WITHHELD:
@@ -129,30 +147,46 @@ def _note_broadcast(record: ActionRecord, *, accepted: tuple[str, ...], refused:
 
 
 def _note_included(state: CoreState, record: ActionRecord, event: ResponseIncluded) -> None:
-    if not event.ok:
-        record.stage, record.gate, record.reason = "failed", "chain", "the response reverted on chain"
-        return
-    if record.stage in ("included", "verified") and record.included_block == event.block_number:
+    known = record.stage in _ON_CHAIN
+    if not (known or record.stage in _ON_ITS_WAY) or (known and record.included_block == event.block_number):
         return
     head = state.heads.get(record.chain_id)
     timestamp = event.timestamp or (head.header.timestamp if head else 0)
-    record.stage, record.included_block, record.included_at_s = "included", event.block_number, timestamp
-    record.included = event
+    record.included_block, record.included_at_s, record.included = event.block_number, timestamp, event
     record.checks.clear()
+    if not event.ok:
+        record.stage, record.gate, record.reason = "failed", "chain", "the response reverted on chain"
+        return
+    record.stage = "included"
     match record.action:
-        case Pause(duration_s=duration_s):
+        case Pause(duration_s=duration_s) | Tighten(until_s=duration_s):
             record.lapses_at_s = timestamp + duration_s
         case ExtendPause(id=action_id, duration_s=duration_s):
             paused = state.actions.get(action_id.rsplit("/extend/", 1)[0])
-            if paused is not None:
+            if paused is not None and paused.stage in (*_ON_CHAIN, "lapsed"):
                 paused.lapses_at_s, paused.stage = timestamp + duration_s, "verified"
         case _:
             return
 
 
-def _note_verified(state: CoreState, record: ActionRecord, event: ResponseVerified) -> None:
-    record.attack_pays_usd = event.attack_pays_usd
+def _note_dropped(record: ActionRecord) -> None:
+    if record.stage in _ON_CHAIN:
+        record.stage, record.included_block, record.lapses_at_s = "sent", 0, 0
+        record.checks.clear()
+
+
+def _note_verified(record: ActionRecord, event: ResponseVerified) -> None:
+    if record.stage not in _ON_CHAIN:
+        return
+    record.attack_pays_usd, record.blocked = event.attack_pays_usd, event.blocked
     if event.holds == "holds":
         record.stage = "verified"
     elif event.holds == "fails":
         record.stage, record.gate, record.reason = "failed", "verification", event.why
+
+
+def _note_failed(record: ActionRecord, event: ActionFailed) -> None:
+    """Only what has not left yet can fail: signed bytes may be in a block soon, and are chased."""
+    if record.stage == ("rehearsing" if event.stage == "rehearsal" else "cleared"):
+        record.stage, record.gate, record.reason = "refused", event.stage, event.why
+        record.tries += 1

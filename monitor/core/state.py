@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from monitor.core.limits import Acts
-from monitor.model.actions import AnyAction, Attack, Clearance, Rehearsal
+from monitor.model.actions import AnyAction, Attack, Clearance, Rehearsal, Verdict
 from monitor.model.chain import Header
 from monitor.model.events import AuthorityProbed, HealthSeen, PriceSeen, ResponseIncluded, ResponseSigned
 from monitor.model.incidents import Assessment
@@ -60,6 +60,7 @@ class ActionRecord(Struct):
     p: float
     proof: bool
     tries: int = 0
+    tried_at: int = 0  # head number at the last try: on the same head the same answer would come
     approved_by: str = ""
     gate: str = ""
     reason: str = ""
@@ -71,6 +72,7 @@ class ActionRecord(Struct):
     checks: list[int] = field(default_factory=list)  # after_blocks already asked for
     lapses_at_s: int = 0  # chain time at which a pause ends by itself
     attack_pays_usd: Usd = Usd(0)
+    blocked: Verdict = "UNPROVEN"  # whether it stops the attack, as last verified
     sent: list[ResponseSigned] = field(default_factory=list)  # the bytes that go out again
     included: ResponseIncluded | None = None
 
@@ -93,6 +95,7 @@ class IncidentRecord(Struct):
     actions: list[str] = field(default_factory=list)
     loss_seen: dict[str, int] = field(default_factory=dict)  # by root, so that one theft counts once
     noticed: str = ""  # severity of the last notice
+    waits_since: Instant = Instant(0)  # for answers about its sisters; 0 while it does not wait
 
 
 class ChainHead(Struct):

@@ -1,24 +1,23 @@
 """The pure core: one event in, one Step out. The same journal gives the same steps, byte for byte.
 
 It never reads a clock, a socket or a random number: time comes stamped on events. A reorg restores the newest snapshot
-before the lost block and runs the remembered events again without those of the orphans; what was sent stays sent.
+before the lost block and runs the remembered events again without those of the orphans; what was sent stays sent, and
+what only the run without the orphans wants is asked for then.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from monitor.core import deciding, detecting, evidence, incidents, planning, responses
+from monitor.core import deciding, detecting, evidence, incidents, responses
 from monitor.core.context import CoreContext, StatePrices, price_key
 from monitor.core.deciding import Conclusions
 from monitor.core.detecting import Found
 from monitor.core.gates import Bench
 from monitor.core.health import note_health
+from monitor.core.history import History
 from monitor.core.state import ActionRecord, ChainHead, CoreState, Snapshot
 from monitor.model.actions import Check, Clearance
 from monitor.model.chain import Header
@@ -31,10 +30,12 @@ from monitor.model.events import (
     AuthorityProbed,
     BlockOrphaned,
     CandidatesRehearsed,
+    ConfigurationLoaded,
     Disarmed,
     HeadSeen,
     HealthSeen,
     PriceSeen,
+    Request,
     RequestFailed,
     ResponseVerified,
     SimulationDone,
@@ -44,21 +45,9 @@ from monitor.model.events import (
 from monitor.model.incidents import Step
 from monitor.model.policy import ChainRule, Policy
 from monitor.model.ports import Assets, Detector, Labels
-from monitor.model.units import MINUTE, SECOND, Hash
+from monitor.model.units import MINUTE, SECOND
 
-RING = 64  # snapshots, one a head
-MOST_REMEMBERED = 200_000  # events since the oldest snapshot in the ring
 _state_encoder = msgspec.json.Encoder()  # keeps dict order, which iteration rests on
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A snapshot taken right before a head was applied."""
-
-    chain_id: int
-    number: int
-    seq: int
-    data: bytes
 
 
 class Core:
@@ -78,8 +67,7 @@ class Core:
         self._policy = policy
         self._chains = {chain.chain_id: chain for chain in chains}
         self._assets, self._labels = assets, labels
-        self._ring: deque[_Kept] = deque(maxlen=RING)
-        self._recent: deque[Stamped] = deque(maxlen=MOST_REMEMBERED)
+        self._history = History()
         self._adopt(CoreState())
 
     @property
@@ -89,13 +77,13 @@ class Core:
 
     def step(self, stamped: Stamped) -> Step:
         """Apply one event. Never raises for what the event holds."""
-        event = stamped.event
+        event, out = stamped.event, Conclusions()
         if isinstance(event, BlockOrphaned):
-            self._rewind(event)
+            self._rewind(event, out)
         elif isinstance(event, HeadSeen):
-            self._remember(stamped, event)
-        self._recent.append(stamped)
-        return self._apply(stamped)
+            self._history.mark(event, stamped.seq, self.snapshot())
+        self._history.note(stamped)
+        return self._apply(stamped, out)
 
     def snapshot(self) -> bytes:
         """Everything that the next step depends on, as bytes; `restore` of them continues exactly here."""
@@ -111,8 +99,9 @@ class Core:
                 detector.state = decode(snapshot.detectors[detector.about.id], type(detector.state))
 
     def oldest(self) -> tuple[int, bytes] | None:
-        """The snapshot from which a restart replays: the oldest in the ring, so that the ring comes back with it."""
-        return (self._ring[0].seq - 1, self._ring[0].data) if self._ring else None
+        """The snapshot from which a restart replays: the oldest one, so that the way back comes back with it."""
+        kept = self._history.oldest()
+        return (kept.seq - 1, kept.data) if kept else None
 
     def unfinished(self) -> tuple[ActionRecord, ...]:
         """Responses that a restart must take up again: asked of the lab, cleared, signed or sent, and not included."""
@@ -125,16 +114,16 @@ class Core:
         self.context = CoreContext(state, self._assets, self._labels, prices, state.now)
         self._bench = Bench(state, self.context, self._policy, self._chains)
 
-    def _apply(self, stamped: Stamped) -> Step:
+    def _apply(self, stamped: Stamped, out: Conclusions) -> Step:
         state, event = self._state, stamped.event
         state.seq, state.now = stamped.seq, max(state.now, stamped.seen_at)
         self.context.now = state.now
-        evidence.retract_pending(state, event)
-        out = Conclusions()
-        self._note(event, out)
+        lost = evidence.retract_pending(state, event)
+        self._note(event, lost, out)
         found = self._ask(stamped)
         deciding.weigh(self._bench, found.signals, event, out)
-        fresh = self._fresh(found)
+        deciding.withdraw(self._bench, lost, out)
+        out.requests.extend(self._fresh(found))
         for incident_id in out.pressing or self._retry(event):
             deciding.propose(self._bench, state.incidents[incident_id], out)
         for incident_id in out.touched:
@@ -143,7 +132,7 @@ class Core:
         return Step(
             seq=stamped.seq,
             signals=tuple(found.signals),
-            requests=tuple(fresh),
+            requests=tuple(out.requests),
             assessments=tuple(out.assessments),
             incidents=tuple(incidents.shown(state, state.incidents[i]) for i in out.touched),
             rehearse=tuple(out.rehearse),
@@ -159,21 +148,22 @@ class Core:
         watchers = self._watchers.get(type(stamped.event).__name__, ())
         return detecting.inspect(watchers, stamped, self.context, self._state) if watchers else Found()
 
-    def _fresh(self, found: Found) -> list[Any]:
+    def _fresh(self, found: Found) -> list[Request]:
         fresh = [r for r in found.requests if r.key not in self._state.asked]
         for request in fresh:
             self._state.asked[request.key] = self._state.now
         return fresh
 
-    def _note(self, event: AnyEvent, out: Conclusions) -> None:  # noqa: C901 - one flat table of event kinds
+    def _note(self, event: AnyEvent, lost: list[str], out: Conclusions) -> None:  # noqa: C901 - one flat table
         state = self._state
         match event:
             case HeadSeen(chain_id=chain_id, header=header, finalised=finalised):
-                known = state.heads.get(chain_id)
-                kept = max(finalised, known.finalised if known else 0)
-                state.heads[chain_id] = ChainHead(header, kept)
-                self._reassess(evidence.expire(state, chain_id=chain_id, block_number=header.number), out)
+                known = state.heads.get(chain_id) or ChainHead(header)
+                state.heads[chain_id] = ChainHead(header, max(finalised, known.finalised), known.orphaned_at)
+                lost.extend(evidence.expire(state, chain_id=chain_id, block_number=header.number))
                 responses.lapse(state, chain_id, header)
+            case BlockOrphaned(chain_id=chain_id) if chain_id in state.heads:
+                state.heads[chain_id].orphaned_at = state.heads[chain_id].header.number
             case PriceSeen():
                 state.prices[price_key(event.chain_id, event.token)] = event
             case HealthSeen():
@@ -187,6 +177,9 @@ class Core:
                 state.armed = False
             case Armed():
                 state.armed = True
+            case ConfigurationLoaded():  # another release, or a restart: whoever was suspended may try again
+                state.suspended.clear()
+                state.faults.clear()
             case CandidatesRehearsed():
                 deciding.resolve(self._bench, event, out)
             case ActionApproved() | ActionRejected():
@@ -204,9 +197,11 @@ class Core:
         if incident is None:
             return
         out.touch(incident)
+        if record.stage == "failed" and incident.stage == "contained":
+            incident.stage = "responding"
         if isinstance(event, ResponseVerified):
-            if event.holds == "holds" and record.stage == "verified":
-                incident.stage = "contained"
+            if event.holds == "holds" and record.stage == "verified" and incident.stage != "closed":
+                incident.stage = "responding" if event.blocked == "fails" else "contained"
             head = self._state.heads.get(record.chain_id)
             if head is not None and responses.wants_extension(self._state, record, head.header):
                 deciding.extend(self._bench, record, out)
@@ -219,15 +214,8 @@ class Core:
         out.press(incident)
         if isinstance(event, ActionRejected):
             record.stage, record.gate, record.reason = "refused", "person", f"{event.by}: {event.reason}"
-            record.tries = planning.MOST_TRIES
             return
-        record.approved_by, record.stage = event.by, "refused"  # proposed anew at this head, past the autonomy gate
-
-    def _reassess(self, keys: Sequence[str], out: Conclusions) -> None:
-        for key in keys:
-            hypothesis = self._state.hypotheses.get(key)
-            if hypothesis is not None:
-                out.assessments.append(evidence.judge(self._state, hypothesis, self._policy))
+        record.approved_by, record.stage, record.tries = event.by, "refused", 0  # proposed anew, past the autonomy gate
 
     def _touch_responding(self, out: Conclusions) -> None:
         for incident in self._state.incidents.values():
@@ -245,7 +233,7 @@ class Core:
             return [], []
         header: Header = event.header
         checks = responses.due_checks(self._state, event.chain_id, header)
-        return checks, responses.due_chases(self._state, event.chain_id)
+        return checks, responses.due_chases(self._state, event.chain_id, header.number)
 
     def _tidy(self) -> None:
         """Once a second: waiting actions expire, silent requests are given up, old incidents close."""
@@ -255,7 +243,6 @@ class Core:
         for record in state.actions.values():
             if record.stage == "waiting" and now - record.at > self._policy.approval_s * SECOND:
                 record.stage, record.gate, record.reason = "refused", "approval", "nobody decided in time"
-                record.tries = planning.MOST_TRIES
         for incident in state.incidents.values():
             quiet = now - incident.last_evidence_at > self._policy.dwell_s * SECOND
             busy = any(state.actions[a].stage in ("cleared", "signed", "sent", "included") for a in incident.actions)
@@ -264,35 +251,20 @@ class Core:
                 for key in incident.hypotheses:
                     state.hypotheses.pop(key, None)
 
-    def _remember(self, stamped: Stamped, event: HeadSeen) -> None:
-        if len(self._ring) == RING:
-            oldest = self._ring[1].seq
-            while self._recent and self._recent[0].seq < oldest:
-                self._recent.popleft()
-        self._ring.append(_Kept(event.chain_id, event.header.number, stamped.seq, self.snapshot()))
-
-    def _rewind(self, event: BlockOrphaned) -> None:
+    def _rewind(self, event: BlockOrphaned, out: Conclusions) -> None:
         """Back to before the lost block, then again everything that does not belong to it."""
-        while self._ring and not (self._ring[-1].chain_id == event.chain_id and self._ring[-1].number <= event.number):
-            if not any(k.chain_id == event.chain_id and k.number <= event.number for k in self._ring):
-                return
-            self._ring.pop()
-        if not self._ring:
+        found = self._history.before(event)
+        if found is None:
             return
-        kept = self._ring.pop()
-        before = self._state
-        again = [s for s in self._recent if s.seq >= kept.seq and not _of_block(s.event, event.hash)]
-        self._recent = deque((s for s in self._recent if s.seq < kept.seq), maxlen=MOST_REMEMBERED)
-        self.restore(kept.data)
+        data, again = found
+        before, told = self._state, Conclusions()
+        self.restore(data)
         for stamped in again:
             if isinstance(stamped.event, HeadSeen):
-                self._remember(stamped, stamped.event)
-            self._recent.append(stamped)
-            self._apply(stamped)
+                self._history.mark(stamped.event, stamped.seq, self.snapshot(), rebuilt=True)
+            self._history.note(stamped)
+            step = self._apply(stamped, Conclusions())
+            told.requests.extend(step.requests)
+            told.notify.extend(step.notify)
         responses.carry_over(before, self._state, chain_id=event.chain_id, number=event.number)
-
-
-def _of_block(event: AnyEvent, block_hash: Hash) -> bool:
-    if isinstance(event, HeadSeen):
-        return event.header.hash == block_hash
-    return getattr(event, "block_hash", None) == block_hash
+        deciding.take_up(self._bench, before, told, out)

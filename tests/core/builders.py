@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
+
 from monitor.core.step import Core
 from monitor.model.actions import Rehearsal
 from monitor.model.assets import Asset, Level, PauseRoute, TightenRoute
 from monitor.model.chain import Effects, Header, Transaction
 from monitor.model.events import (
     AnyEvent,
+    BlockOrphaned,
+    CandidatesRehearsed,
     HeadSeen,
     PendingSimulated,
     Request,
@@ -127,6 +131,12 @@ def head(number: int = 10, *, fork: int = 0, coinbase: Address | None = None) ->
     return HeadSeen(chain_id=CHAIN, header=header)
 
 
+def head_at(number: int, timestamp: int) -> HeadSeen:
+    """A head at an unusual time."""
+    seen = head(number)
+    return replace(seen, header=replace(seen.header, timestamp=timestamp))
+
+
 def signal(
     asset: str = "vault",
     *,
@@ -157,6 +167,12 @@ def signal(
         fact=fact,
         loss_usd=Usd(1_000 * DOLLAR),
     )
+
+
+def strong(n: int = 1, asset: str = "vault", **fields: Any) -> Signal:
+    """A strong signal of a group of its own, without a proof."""
+    known: dict[str, Any] = {"detector": f"d{n}", "evidence": "strong", "weight": 4.6, "roots": (f"t:{n}",)}
+    return signal(asset, **(known | fields))
 
 
 @dataclass
@@ -261,3 +277,34 @@ def included(action_id: str, *, block: int = 11, fork: int = 0, ok: bool = True)
 def verified(action_id: str, **fields: Any) -> ResponseVerified:
     known: dict[str, Any] = {"after_blocks": 1, "block_number": 12, "holds": "holds", "blocked": "holds"}
     return ResponseVerified(chain_id=CHAIN, action_id=action_id, **(known | fields))
+
+
+def orphaned(number: int, fork: int = 0) -> BlockOrphaned:
+    return BlockOrphaned(chain_id=CHAIN, number=number, hash=block_hash(number, fork))
+
+
+def proposed(step: Step) -> str:
+    """The id of the one action that the lab is asked about."""
+    ((action,),) = (wanted.actions for wanted in step.rehearse)
+    return action.id
+
+
+def answered(driver: Driver, *action_ids: str, **found: Any) -> Step:
+    """The lab's answer, the same for each of these actions."""
+    rehearsals = tuple(rehearsal(action_id, **found) for action_id in action_ids)
+    return driver.feed(CandidatesRehearsed(incident=action_ids[0].split("/")[0], rehearsals=rehearsals))
+
+
+def feed_to_sent(driver: Driver) -> str:
+    """An attack mined in block 10, answered by one action that is on its way."""
+    action_id = proposed(driver.feed(head(10), mined()))
+    answered(driver, action_id)
+    driver.feed(signed(action_id), broadcast(action_id))
+    return action_id
+
+
+def feed_to_containment(driver: Driver) -> str:
+    """The same, included in block 11 and verified after block 12."""
+    action_id = feed_to_sent(driver)
+    driver.feed(head(11), included(action_id), head(12), verified(action_id))
+    return action_id

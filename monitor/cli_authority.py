@@ -122,9 +122,9 @@ async def _over(inspection: Inspection, asset: Asset, key: Address, reads: _Read
             if allowance:
                 what = token.symbol or shown(token.address)
                 yield Line("finding", asset.name, f"may spend {allowance} of its {what}")
-    if asset.pause is not None and asset.pause.guardian is not None:
-        if await reads.number(asset.pause.guardian, encode_call("people(address)", key)):
-            yield Line("finding", asset.name, "is one of the Guardian's people: it pauses without count")
+    guardian = asset.pause.guardian if asset.pause is not None else None
+    if guardian is not None and await reads.number(guardian, encode_call("people(address)", key)):
+        yield Line("finding", asset.name, "is one of the Guardian's people: it pauses without count")
     direct = asset.pause is not None and asset.pause.via == "direct"
     for power in await held(inspection, asset.chain_id, key, asset):
         mild = direct and power.startswith("end ")

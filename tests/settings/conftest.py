@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from settings_builders import File
+
+from tests.settings.settings_builders import File
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from settings_builders import GUARDIAN, KEY, RESPONDERS, SIGNERS, USER, VAULT, File, asset, text
 
 from monitor.model.assets import Level
 from monitor.model.codec import digest
@@ -13,6 +12,7 @@ from monitor.model.errors import ConfigurationError
 from monitor.settings import load
 from monitor.settings_environment import config_path, operator_token
 from monitor.settings_schema import json_schema
+from tests.settings.settings_builders import GUARDIAN, KEY, RESPONDERS, SIGNERS, USER, VAULT, File, asset, text
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = {

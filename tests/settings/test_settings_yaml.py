@@ -7,10 +7,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from settings_builders import File, text
 
 from monitor.model.errors import ConfigurationError
 from monitor.settings_yaml import MAX_BYTES, Document
+from tests.settings.settings_builders import File, text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""For all tests: where CI runs (DRAWBRIDGE_CI=1), a test that is skipped fails the run. Only a missing strace may skip."""
+"""For all tests: where CI runs (DRAWBRIDGE_CI=1), a skipped test fails the run. Only a missing strace may skip."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class NodeFeed:
                         await self._notice(result)
                     case Closed(why=why, wrong_chain=wrong):
                         self._chain_seen = False
-                        await self._report(Report(self.name, gone=why, wrong=why if wrong else ""))
+                        await self._tell(Report(self.name, gone=why, wrong=why if wrong else ""))
                     case Opened():
                         await self._poll()
 

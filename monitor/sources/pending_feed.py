@@ -23,7 +23,7 @@ from monitor.sources.envelope import Notice
 from monitor.sources.faults import FaultTally
 from monitor.sources.feed import Endpoint
 from monitor.sources.pending import SeenHashes
-from monitor.sources.socket import Closed, SocketLimits, SubscriptionSocket
+from monitor.sources.socket import SocketLimits, SubscriptionSocket
 
 CHOICES: Final = ((("newPendingTransactions", True),), (("newPendingTransactions",),))
 MAX_BODY: Final = 1 << 20  # bytes of JSON for one transaction
@@ -82,8 +82,6 @@ class PendingFeed:
             async for word in words:
                 if isinstance(word, Notice):
                     await self._notice(word.result)
-                elif isinstance(word, Closed):
-                    self._faults.note("pending transactions not heard", on=self.name, detail=word.why)
 
     async def _notice(self, result: Raw) -> None:
         try:

@@ -64,13 +64,14 @@ class Side(Struct, frozen=True):
 
 
 def scene_of(chain_id: ChainId, head: Header, slot_s: int) -> Scene:
-    """The next block as far as it is known, and one with another builder, time, base fee and randomness.
+    """The next block as far as it is known, and one in its place with another builder, time, base fee and randomness.
 
-    The second has the lower base fee, or an attack whose cap just covers the next block could not be tried in it.
+    The second has the lower base fee, or an attack whose cap just covers the next block could not be tried in it. Its
+    number is the same: nodes fill a gap with blocks of their own, whose times need not leave room for ours.
     """
     first = next_context(head, slot_s, coinbase=head.coinbase)
     second = BlockContext(
-        number=head.number + 2,
+        number=first.number,
         timestamp=head.timestamp + 2 * slot_s,
         coinbase=ELSEWHERE,
         base_fee=first.base_fee - first.base_fee // 8,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 from msgspec import Raw, Struct
 
 from monitor.chain.rpc import Nodes, RpcError
@@ -16,11 +17,11 @@ from monitor.model.chain import CallFrame, Header
 from monitor.model.errors import Unreachable
 from monitor.model.units import Hash, shown
 
-MOST_REMEMBERED: Final = 64
+MOST_REMEMBERED: Final = 16
 
 
 class Past(Struct, frozen=True):
-    """What a mined attack did: its frames, and overrides that put back all that it changed."""
+    """What a mined attack did: its frames, without their data, and overrides that put back all that it changed."""
 
     frames: tuple[CallFrame, ...] = ()
     undone: State = {}
@@ -73,8 +74,8 @@ class Pasts:
         before: State = {}
         for answer in reversed(answers[1::2]):  # the earliest word on a slot is the one before the attack
             before = laid(before, undone(decode_as(answer, WireDiff)))
-        frames = tuple(frame for answer in answers[::2] for frame in traces.call_frames(answer))
-        return Past(frames, before)
+        frames = (frame for answer in answers[::2] for frame in traces.call_frames(answer))
+        return Past(tuple(msgspec.structs.replace(frame, data=b"") for frame in frames), before)
 
 
 def _trace(tx_hash: Hash, tracer: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:

@@ -19,7 +19,7 @@ from monitor.chain.simulate_read import lacks_the_block
 from monitor.chain.simulate_steps import Steps, steps
 from monitor.chain.simulate_wire import Outcome, Run
 from monitor.model.chain import BlockContext, Call, Effects, Probe
-from monitor.model.errors import DrawbridgeError, Unreachable
+from monitor.model.errors import DrawbridgeError, Undecodable, Unreachable
 from monitor.model.ports import Clock
 from monitor.model.units import Address, Hash, Wei
 
@@ -97,6 +97,32 @@ class NodeSimulator(SingleRuns):
             else:
                 asking = _advance(given, done)
         return tuple(done[index] for index in range(len(runs)))
+
+
+class FirstOf(SingleRuns):
+    """Engines in order of preference: where one does not answer in its half of the time, the next is asked."""
+
+    def __init__(self, engines: Sequence[Engine], *, clock: Clock) -> None:
+        self.engine = ", else ".join(engine.engine for engine in engines)
+        self._engines = tuple(engines)
+        self._clock = clock
+
+    async def run_many(self, runs: Sequence[Run], *, deadline_ms: int) -> tuple[Outcome | DrawbridgeError, ...]:
+        """As the first engine that can run any of it. Raises Unreachable where none can."""
+        ends_ns = self._clock.monotonic_ns() + deadline_ms * 1_000_000
+        why: list[str] = []
+        for at, engine in enumerate(self._engines):
+            left_ms = (ends_ns - self._clock.monotonic_ns()) // 1_000_000
+            share_ms = max(left_ms if at == len(self._engines) - 1 else left_ms // 2, 1)
+            try:
+                outcomes = await engine.run_many(runs, deadline_ms=share_ms)
+            except (Unreachable, Undecodable) as error:
+                why.append(str(error))
+                continue
+            if not outcomes or any(not isinstance(outcome, DrawbridgeError) for outcome in outcomes):
+                return outcomes
+            why.extend(str(outcome) for outcome in outcomes[:1])
+        raise Unreachable("; ".join(why) or "no engine is configured")
 
 
 def only(outcomes: tuple[Outcome | DrawbridgeError, ...]) -> Outcome:

@@ -22,6 +22,10 @@ Answers = tuple[bytes | None, ...]
 ERROR_STRING: Final = bytes.fromhex("08c379a0")  # Error(string)
 PANIC: Final = bytes.fromhex("4e487b71")  # Panic(uint256)
 REASON_CHARACTERS: Final = 200
+VOID_CALL: Final = frozenset(
+    {-38010, -38011, -38012, -38013, -38014, -38024, -38025, -32003}
+)  # eth_simulateV1's, anvil's
+VOID_TEXT: Final = ("insufficient funds", "intrinsic gas", "fee cap", "max fee per gas", "nonce too", "initcode size")
 MISSING_BLOCK: Final = (
     "header not found",
     "block not found",
@@ -53,12 +57,12 @@ class WireTraced(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
 
 def simulated(run: Run, indices: tuple[int, ...], answer: Raw) -> tuple[Effects, ...]:
     """Effects of these calls of a run out of eth_simulateV1's answer. Raises Undecodable."""
-    blocks = decode_as(answer, list[wire.WireSimulatedBlock])
+    blocks = decode_as(answer, list[wire.WireSimulatedBlock])  # a gap before ours is filled with empty ones
     chunks = reader.chunks(run.probes)
     step = len(chunks) + 1  # the readings before a call, and the call
-    if len(blocks) != 1 or len(blocks[0].calls) != step * len(indices) + len(chunks):
+    calls = blocks[-1].calls if blocks else []
+    if len(calls) != step * len(indices) + len(chunks):
         raise Undecodable(f"simulation of {len(indices)} calls came back with another number of them")
-    calls = blocks[0].calls
     moments = range(0, step * (len(indices) + 1), step)
     read = [_snapshot(chunks, calls[at : at + len(chunks)]) for at in moments]
     heard = None if run.heard is None else frozenset(shown(address) for address in (*run.heard, NATIVE))
@@ -118,6 +122,12 @@ def lacks_the_block(answers: Sequence[Any]) -> str:
     """Why no answer of a frame is of use: the node has not got the block that all of it is about; '' where some are."""
     errors = [answer for answer in answers if isinstance(answer, RpcError) and is_a_missing_block(answer)]
     return f"does not have this block's state: {errors[0].message}" if errors and len(errors) == len(answers) else ""
+
+
+def voids_the_call(error: RpcError) -> bool:
+    """Whether it is the call's own fault, for which no block could hold it, and not the node's or ours."""
+    text = error.message.lower()
+    return error.code in VOID_CALL or (error.code == -32000 and any(said in text for said in VOID_TEXT))
 
 
 def is_a_missing_block(error: RpcError) -> bool:

@@ -20,6 +20,7 @@ from monitor.chain.simulate_read import (
     rejected,
     simulated,
     traced,
+    voids_the_call,
     with_ether,
 )
 from monitor.chain.simulate_reader import answers as split_answers
@@ -85,6 +86,8 @@ def _refused(run: Run, error: RpcError) -> Steps:
         raise Unreachable(f"simulation: the node does not have this block's state: {error.message}")
     if error.code in UNSUPPORTED:
         return (yield from _traced_only(run))
+    if not voids_the_call(error):
+        raise Unreachable(f"simulation: the node refused it: {error.message}")
     if len(run.calls) == 1 and not run.trace:
         return Outcome((rejected(error),))
     return (yield from _without_rejected(run))
@@ -96,10 +99,12 @@ def _without_rejected(run: Run) -> Steps:
     refusals: dict[int, Effects] = {}
     for index in range(len(run.calls)):
         (answer,) = yield [simulate(run, (*kept, index))]
-        if isinstance(answer, RpcError):
+        if not isinstance(answer, RpcError):
+            kept.append(index)
+        elif voids_the_call(answer):
             refusals[index] = rejected(answer)
         else:
-            kept.append(index)
+            raise Unreachable(f"simulation: the node refused it: {answer.message}")
     rest = msgspec.structs.replace(
         run,
         calls=tuple(run.calls[index] for index in kept),
@@ -138,7 +143,7 @@ def _traced_only(run: Run) -> Steps:
 
 def _traced_call(run: Run, answers: list[Any]) -> tuple[Effects, WireDiff]:
     refused = next((each for each in answers if isinstance(each, RpcError)), None)
-    if refused is not None and refused.code not in UNSUPPORTED and not is_a_missing_block(refused):
+    if refused is not None and voids_the_call(refused):
         return rejected(refused), WireDiff()
     frames, diff = _traced_pair(answers)
     return _joined(run, traced(answers[0]), frames, diff), diff

@@ -7,7 +7,7 @@ is always set in full, the fees too, and `validation` is on, or some nodes show 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
@@ -23,6 +23,7 @@ State = dict[str, dict[str, Any]]  # state overrides, as JSON-RPC writes them
 COMMON_BLOCK_GAS: Final = 30_000_000  # every chain's block holds this; more is only set where a run could need it
 ENOUGH: Final = hex(10**24)
 ZERO: Final = "0x" + "00" * 32
+PRECOMPILES: Final = "0x" + "00" * 18
 NEVER_THERE: Final = WireAccount(balance="0x0", nonce="0x0", code="0x")
 FRAMES: Final = {"tracer": "callTracer"}
 LOGGED_FRAMES: Final = {"tracer": "callTracer", "tracerConfig": {"withLog": True}}
@@ -85,7 +86,7 @@ def state_of(run: Run) -> State:
 def merged(state: State, diff: WireDiff) -> State:
     """State overrides with what one call changed on top. Diff mode leaves zeroed slots out of `post`."""
     result = {holder: dict(account) for holder, account in state.items()}
-    for holder in diff.pre.keys() | diff.post.keys():
+    for holder in _changed(diff):
         before, after = diff.pre.get(holder, WireAccount()), diff.post.get(holder, WireAccount())
         slots = dict.fromkeys(before.storage, ZERO) | after.storage
         _apply(_account(result, holder), after, slots)
@@ -98,7 +99,7 @@ def undone(diff: WireDiff) -> State:
     The tracer shows an account whole before, and after only what changed: the rest may have moved on since.
     """
     result: State = {}
-    for holder in diff.pre.keys() | diff.post.keys():
+    for holder in _changed(diff):
         before, after = diff.pre.get(holder, NEVER_THERE), diff.post.get(holder, WireAccount())
         changed = WireAccount(
             balance=before.balance if after.balance is not None else None,
@@ -192,6 +193,11 @@ def block_of(context: BlockContext) -> dict[str, str]:
 def place_of(run: Run) -> Any:
     """On which state: a block by its hash, or the node's head."""
     return "latest" if run.at is None else {"blockHash": shown(run.at)}
+
+
+def _changed(diff: WireDiff) -> Iterator[str]:
+    """Accounts of a diff. Precompiles may be sent ether, but an override of one would take its place."""
+    return (holder for holder in diff.pre.keys() | diff.post.keys() if not holder.startswith(PRECOMPILES))
 
 
 def _account(state: State, holder: str) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import pytest
 from monitor.chain.fork import Fork, ForkSimulator
 from monitor.chain.rpc import Nodes, Rpc, RpcError
 from monitor.chain.rpc_wire import BatchCall
-from monitor.chain.simulate import Engine, NodeSimulator
+from monitor.chain.simulate import Engine, FirstOf, NodeSimulator
 from monitor.chain.simulate_wire import Run
 from monitor.clock import SystemClock
 from monitor.evm.tokens import TRANSFER_TOPIC
 from monitor.model.chain import BlockContext, Call, Effects, Probe, SlotChange, Transfer, ether_probe, token_probe
-from monitor.model.errors import DrawbridgeError, Unreachable
+from monitor.model.errors import ConfigurationError, DrawbridgeError, Unreachable
 from monitor.model.ports import Simulator
 from monitor.model.units import NATIVE, Address, ChainId, Hash, Wei
 from monitor.rehearsal.anvil import Anvil, find_anvil
@@ -83,6 +83,13 @@ class WithoutSimulate(Rpc):
         answers = iter(await super().batch(known, deadline_ms=deadline_ms, into=into))
         missing = RpcError(-32601, "method not found")
         return [missing if method == "eth_simulateV1" else next(answers) for method, _ in calls]
+
+
+class Bare(Rpc):
+    """A node that can neither simulate nor trace."""
+
+    async def batch(self, calls: Sequence[BatchCall], *, deadline_ms: int = 2_000, into: Any = None) -> list[Any]:
+        return [RpcError(-32601, "method not found")] * len(calls)
 
 
 @pytest.fixture(params=["node", "old node", "fork"])
@@ -346,3 +353,41 @@ async def test_calls_a_thousand_deep_are_traced(world: World) -> None:
     itself = code("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 ADDRESS GAS CALL STOP")
     effects = await world.one(ONE, code={ONE: itself}, trace=True)
     assert max(frame.depth for frame in effects.calls) > 400
+
+
+async def test_a_fork_stands_in_for_a_node_that_can_neither_simulate_nor_trace() -> None:
+    clock = SystemClock()
+    async with Anvil() as anvil:
+        bare = Nodes(CHAIN, [Bare(anvil.ws_url, clock=clock, name="bare")], clock=clock)
+        async with Fork(anvil.http_url, CHAIN, binary=find_anvil(), clock=clock) as fork:
+            engines = (NodeSimulator(bare, clock=clock), ForkSimulator(fork, bare, clock=clock))
+            run = Run(calls=(Call(ONE, words(1, 1), sender=RICH),), context=CONTEXT, code={ONE: STORES_OR_READS})
+            with pytest.raises(Unreachable, match="the node refused it"):
+                await FirstOf(engines[:1], clock=clock).run_many((run,), deadline_ms=5_000)
+            (outcome,) = await FirstOf(engines, clock=clock).run_many((run,), deadline_ms=5_000)
+            assert not isinstance(outcome, DrawbridgeError)
+            assert outcome.effects[0].ok
+        await bare.close()
+
+
+async def test_a_fork_whose_upstream_is_gone_says_so_and_does_not_hang() -> None:
+    clock = SystemClock()
+    async with Anvil() as anvil:
+        gone = Fork("http://127.0.0.1:1", CHAIN, binary=find_anvil(), clock=clock)
+        with pytest.raises(Unreachable, match="anvil ended"):
+            await gone.__aenter__()
+        nodes = Nodes(CHAIN, [Rpc(anvil.ws_url, clock=clock, name="anvil")], clock=clock)
+        async with Fork(anvil.http_url, CHAIN, binary=find_anvil(), clock=clock) as fork:
+            simulator = ForkSimulator(fork, nodes, clock=clock)
+            await anvil.__aexit__(None, None, None)
+            started = time.perf_counter()
+            with pytest.raises(Unreachable):
+                await simulator.run((Call(ONE, b"", sender=RICH),), context=CONTEXT, deadline_ms=500)
+            assert time.perf_counter() - started < 2
+        await nodes.close()
+
+
+async def test_a_fork_without_its_program_is_a_configuration_error() -> None:
+    fork = Fork("http://127.0.0.1:1", CHAIN, binary=Path("/nowhere/anvil"), clock=SystemClock())
+    with pytest.raises(ConfigurationError, match="install anvil"):
+        await fork.__aenter__()

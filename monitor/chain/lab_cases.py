@@ -118,11 +118,18 @@ def senders(transactions: Sequence[Transaction], ours: frozenset[Address]) -> fr
     return frozenset(each.sender for each in transactions) - ours
 
 
-def variants(case: Case, transfers: Sequence[Transfer], held: Mapping[Address, int], *, mined: bool) -> Iterator[Case]:
-    """The attack on its own asset in other words. `held` is what the asset holds by token, `transfers` what moved."""
+def variants(
+    case: Case, transfers: Sequence[Transfer], held: Mapping[Address, int], *, mined: bool, again: bool = True
+) -> Iterator[Case]:
+    """The attack on its own asset in other words. `held` is what the asset holds by token, `transfers` what moved.
+
+    `again` is whether doing it once more could matter: not where the attack as seen takes nearly all that there is.
+    """
     if case.asset.address not in {each.sender for each in case.transactions}:
         fresh = tuple(msgspec.structs.replace(each, sender=FRESH) for each in case.transactions)
         yield msgspec.structs.replace(case, name="fresh caller", transactions=fresh, funded=case.funded | {FRESH})
+    if not again:
+        return
     twice = case.transactions * 2
     yield msgspec.structs.replace(case, name="repeated", transactions=twice, lead=len(case.transactions))
     if (scaled := _scaled(case, transfers, held)) is not None:

@@ -60,6 +60,10 @@ class Findings(Struct):
         most = largest(self.without)
         return self._at_most_held(most, again=self.repeatable and most > 0)
 
+    def leaves_much(self) -> bool:
+        """Whether what was shown to be taken is less than four fifths of what is held."""
+        return self.holdings is None or largest(self.without) * 5 < self.holdings * 4
+
     def with_usd(self, action_id: str) -> Usd:
         """What could still be taken from the attack's own asset with the response in force, by the same rule."""
         own = [each for each in self.variants.get(action_id, ()) if each.asset == self.asset]

@@ -144,7 +144,8 @@ class Replay:
         """Variants, in chunks that do not wait for each other."""
         held = self._held()
         moved = [transfer for each in self.effects for transfer in each.transfers]
-        cases = list(variants(seen, moved, held, mined=self.attack.mined))
+        again = self.findings.leaves_much()
+        cases = list(variants(seen, moved, held, mined=self.attack.mined, again=again))
         cases += sister_cases(seen, self.frames, self._sisters(), await self._code(seen))
         async with asyncio.TaskGroup() as group:
             for at in range(0, len(cases), CHUNK):

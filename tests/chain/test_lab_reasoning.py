@@ -151,6 +151,15 @@ def test_amounts_and_addresses_are_no_message_numbers() -> None:
     assert scaled.transactions[0].data[-32:] == word(90)
 
 
+def test_what_takes_nearly_all_at_once_is_not_tried_again() -> None:
+    findings = Findings("vault", holdings=Usd(100 * DOLLAR))
+    findings.note_seen(SIDES, [(usd(79), usd(0))])
+    assert findings.leaves_much()
+    findings.note_seen(SIDES, [(usd(80), usd(0))])
+    assert not findings.leaves_much()
+    assert [each.name for each in variants(case(), [], {}, mined=False, again=False)] == ["fresh caller"]
+
+
 def test_an_attack_by_the_asset_itself_has_no_fresh_caller() -> None:
     attack = case()
     own = attack.transactions[0]

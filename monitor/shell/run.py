@@ -57,7 +57,7 @@ class Loop:
     @property
     def idle(self) -> bool:
         """Nothing queued and no response under way: a rehearsal may end its slot early."""
-        return self.inbox.idle and self.busy == 0
+        return self.inbox.idle and self.busy == 0 and all(getattr(source, "idle", True) for source in self.sources)
 
     async def _decide(self) -> None:
         while True:

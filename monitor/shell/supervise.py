@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 from monitor.model.errors import JournalLost
@@ -48,5 +48,10 @@ def _innermost(error: BaseException) -> str:
 
 
 async def _pump(source: Source, inbox: Inbox) -> None:
-    async for event in source.events():
-        await inbox.put(event)
+    events = source.events()
+    try:
+        async for event in events:
+            await inbox.put(event)
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()  # a cancelled source stops at once

@@ -82,6 +82,7 @@ class MempoolSource:
         self._group: asyncio.TaskGroup | None = None
         self._direct = 0
         self._examiner = Examiner(watch, simulator, Accounts(nodes), pool=self._pool, block_time_ms=plan.block_time_ms)
+        self._under_way = 0
         self.counts: Counter[str] = Counter()  # told, simulated, touching, dead: for metrics
 
     async def events(self) -> AsyncGenerator[AnyEvent, None]:
@@ -176,13 +177,22 @@ class MempoolSource:
                 more = sum(self._budget.take(self._clock.monotonic_ns(), urgent=False) for _ in range(TOGETHER - 1))
                 await self._examine(self._queue.take(1 + more), head, outlet)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing waits to be examined and nothing is under way."""
+        return self._under_way == 0 and len(self._queue) == 0
+
     async def _examine(self, batch: Sequence[Waiting], head: Header, outlet: Outlet) -> None:
-        if len(batch) > 1:
-            await self._examiner.expect([waiting.transaction.sender for waiting in batch], head)
-        for waiting in batch:
-            urgent = waiting.suspicion is Suspicion.NAMES_WATCHED
-            if not await self._examine_one(waiting, head, outlet) and urgent:
-                await self._examine_one(waiting, head, outlet)  # once more, now: by then another node is first
+        self._under_way += 1
+        try:
+            if len(batch) > 1:
+                await self._examiner.expect([waiting.transaction.sender for waiting in batch], head)
+            for waiting in batch:
+                urgent = waiting.suspicion is Suspicion.NAMES_WATCHED
+                if not await self._examine_one(waiting, head, outlet) and urgent:
+                    await self._examine_one(waiting, head, outlet)  # once more, now: by then another node is first
+        finally:
+            self._under_way -= 1
 
     async def _examine_one(self, waiting: Waiting, head: Header, outlet: Outlet) -> bool:
         """False where no node simulated it in time; one that names something watched is then tried at the next head."""

@@ -4,6 +4,7 @@ PY := $(VENV)/bin/python
 PICK := for p in python3.12 python3.11 python3 python; do $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,12))' 2>/dev/null && echo $$p && break; done
 WORKERS ?= 2
 export UV_PYTHON_DOWNLOADS = never
+export UV_SYSTEM_CERTS = 1
 
 .PHONY: install demo test quick lint types bench contracts forge-test rehearse clean
 

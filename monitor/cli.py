@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from monitor.cli_main import own_process
 from monitor.cli_main import run as run_application
 from monitor.settings_environment import config_path
 
@@ -36,6 +37,7 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is journall
 
 def main() -> int:
     """Entry point of `drawbridge`."""
+    own_process(sys.argv[1:])
     return run_application(app, sys.argv[1:])
 
 

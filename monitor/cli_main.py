@@ -19,13 +19,17 @@ _REFUSED: Final[type[Exception]] = typer.BadParameter.__mro__[2]  # click's own 
 _MOST_LINES: Final = 200
 
 
+def own_process(arguments: Sequence[str]) -> None:
+    """What only a process of our own may set: no tracebacks, and `drawbridge incidents | head` ends quietly."""
+    if "--debug" not in arguments:
+        sys.excepthook = _unexpected
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
 def run(app: typer.Typer, arguments: Sequence[str]) -> int:
     """The exit code of one command line. Never raises, except with --debug."""
     debug = "--debug" in arguments
     given = [argument for argument in arguments if argument != "--debug"]
-    if not debug:
-        sys.excepthook = _unexpected
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `drawbridge incidents | head` ends quietly
     try:
         command = typer.main.get_command(app)  # Typer's own call would put its hook over ours
         return int(command(given, prog_name="drawbridge", standalone_mode=False) or 0)

@@ -115,11 +115,19 @@ def carry_over(before: CoreState, after: CoreState, *, chain_id: int, number: in
         after.actions[action_id] = record
         incident = before.incidents.get(record.action.incident)
         if incident is not None and incident.id not in after.incidents:
-            after.incidents[incident.id] = incident
+            after.incidents[incident.id], incident.actions = incident, [action_id]
             if incident.stage == "contained":
                 incident.stage = "responding"
         elif incident is not None and action_id not in after.incidents[incident.id].actions:
             after.incidents[incident.id].actions.append(action_id)
+
+
+def release(state: CoreState) -> None:
+    """What another mode withheld never happened: it may be asked again, and has spent no rate and no budget."""
+    held = {action_id for action_id, record in state.actions.items() if record.stage == "withheld"}
+    state.acts.entries[:] = [act for act in state.acts.entries if act.action_id not in held]
+    for record in (state.actions[action_id] for action_id in held):
+        record.stage, record.tries = "refused", 0
 
 
 def _lapsing(record: ActionRecord, head: Header) -> bool:

@@ -177,9 +177,11 @@ class Core:
                 state.armed = False
             case Armed():
                 state.armed = True
-            case ConfigurationLoaded():  # another release, or a restart: whoever was suspended may try again
+            case ConfigurationLoaded(mode=mode):  # another release, or a restart: whoever was suspended may try again
                 state.suspended.clear()
                 state.faults.clear()
+                if mode == "enforce":  # an attack that shadow watched is answered now
+                    responses.release(state)
             case CandidatesRehearsed():
                 deciding.resolve(self._bench, event, out)
             case ActionApproved() | ActionRejected():

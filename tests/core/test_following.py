@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from monitor.core.limits import Act, Acts
 from monitor.core.responses import MOST_CHASES
@@ -11,6 +11,7 @@ from monitor.model.actions import ExtendPause, Notify
 from monitor.model.events import (
     BlockOrphaned,
     CandidatesRehearsed,
+    ConfigurationLoaded,
     Fault,
     HealthSeen,
     NotificationSent,
@@ -65,6 +66,10 @@ def sent(driver: Driver) -> str:
     return action_id
 
 
+def loaded(mode: Literal["shadow", "propose", "enforce"]) -> ConfigurationLoaded:
+    return ConfigurationLoaded(settings=h(1), policy=h(2), code_version="same", mode=mode)
+
+
 def record(driver: Driver, action_id: str) -> ActionRecord:
     return driver.core.state.actions[action_id]
 
@@ -89,6 +94,38 @@ def test_shadow_mode_withholds_and_does_not_ask_again() -> None:
     driver.feed(broadcast(action_id, accepted_by=(), refused_by=("shadow",)))
     assert record(driver, action_id).stage == "withheld"
     assert not driver.feed(head(11), mined(2, block=11)).rehearse
+
+
+def test_what_shadow_withheld_is_asked_again_once_enforce_begins() -> None:
+    driver = core(thief())
+    action_id = sent(driver)
+    driver.feed(broadcast(action_id, accepted_by=(), refused_by=("shadow",)), loaded("enforce"))
+    assert driver.feed(head(11)).rehearse[0].actions[0].id == action_id
+
+
+def test_what_shadow_withheld_has_cost_no_rate_and_no_cooldown() -> None:
+    driver = core(thief())
+    action_id = sent(driver)
+    driver.feed(broadcast(action_id, accepted_by=(), refused_by=("shadow",)))
+    assert driver.core.state.acts.entries
+    driver.feed(loaded("enforce"))
+    assert not driver.core.state.acts.entries
+
+
+def test_a_restart_in_shadow_leaves_withheld_what_was() -> None:
+    driver = core(thief())
+    action_id = sent(driver)
+    driver.feed(broadcast(action_id, accepted_by=(), refused_by=("propose",)), loaded("shadow"))
+    assert not driver.feed(head(11)).rehearse
+    assert record(driver, action_id).stage == "withheld"
+
+
+def test_a_restart_in_enforce_keeps_what_was_sent_and_its_rate() -> None:
+    driver = core(thief())
+    action_id = sent(driver)
+    driver.feed(loaded("enforce"))
+    assert record(driver, action_id).stage == "sent"
+    assert len(driver.core.state.acts.entries) == 1
 
 
 def test_a_response_that_reverts_is_planned_anew_under_a_new_id() -> None:

@@ -1,1 +1,1 @@
-"""Drawbridge: closed-loop defence of on-chain funds. The nouns are in monitor/model; monitor/shell/run.py is the loop."""
+"""Drawbridge: closed-loop defence of on-chain funds. The nouns: monitor/model; the loop: monitor/shell/run.py."""

@@ -211,6 +211,8 @@ def test_anchors_that_are_gone_are_never_intact(cli: Cli, theft: str) -> None:
 def test_a_step_that_was_changed_breaks_replay_and_audit(cli: Cli, theft: str, tmp_path: Path) -> None:
     asyncio.run(_anchored(theft))
     with sqlite3.connect(tmp_path / "journal.db") as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {name}")
         database.execute("UPDATE journal SET event = CAST(replace(event, 'chain', 'chian') AS BLOB) WHERE seq = 3")
     code, out, _ = cli("audit", "verify", "--config", theft)
     assert code == 1

@@ -6,7 +6,7 @@ The response is rehearsed on the head as the loop would do it, only without an a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, Literal
 
 from monitor.chain.lab_cases import scene_of
 from monitor.chain.rpc_wire import RpcError
@@ -101,7 +101,7 @@ async def _now(chain: Chain, asset: Asset) -> AsyncIterator[Line]:
     for invariant in asset.invariants:
         readings = {probe: await _read(chain, probe) for probe in invariant.probes}
         holds = evaluate(invariant, readings)
-        level = "ok" if holds else "finding"
+        level: Literal["ok", "finding"] = "ok" if holds else "finding"
         said = {True: "holds", False: "is broken NOW", None: "cannot be read"}[holds]
         yield Line(level, asset.name, f"invariant {invariant.text} {said}: {described(invariant, readings)}")
 
@@ -122,8 +122,8 @@ async def _response(inspection: Inspection, asset: Asset, action: AnyAction) -> 
     kind = type(action).__name__.lower()
     try:
         plans = list(inspection.plans(action))
-    except Refused as why:
-        yield Line("finding", asset.name, f"{kind} cannot be planned: {why.reason}")
+    except Refused as refused:
+        yield Line("finding", asset.name, f"{kind} cannot be planned: {refused.reason}")
         return
     report, _ = await inspection.lab.rehearse("check", plans, None)
     for plan, rehearsal in zip(plans, report.rehearsals, strict=True):

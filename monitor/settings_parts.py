@@ -281,8 +281,8 @@ def _declared(data: Any) -> dict[str, tuple[str, ...]]:
 
 def _unmeant(policy: Policy) -> str:
     """A number of a policy that cannot be meant, in words; empty where there is none."""
-    shares = ("prior_asset", "prior_precursor", "prior_movement", "discount", "noise", "p_effective")
-    shares += ("floor_tighten", "floor_tighten_off", "bid_share", "bid_blind_share")
+    priors = ("prior_asset", "prior_precursor", "prior_movement", "discount", "noise", "p_effective")
+    shares = (*priors, "floor_tighten", "floor_tighten_off", "bid_share", "bid_blind_share")
     for name in shares:
         if not 0 < getattr(policy, name) < 1:
             return f"{name} must be between 0 and 1, not {getattr(policy, name)}"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eth_abi.abi import encode
-from responding import CHAIN, ETHER, GWEI, pause
 
 from monitor.chain.bindings import Binding, Permit, binding
 from monitor.chain.keystore import Secret
@@ -24,6 +23,7 @@ from monitor.model.chain import Call, SignedTransaction
 from monitor.model.events import ResponseSigned
 from monitor.model.units import NO_HASH, Address, Hash, Usd, Wei, address, shown
 from monitor.rehearsal.anvil import CHECKOUT, DEV_KEYS, Anvil
+from tests.chain.responding import CHAIN, ETHER, GWEI, pause
 
 GAS = 432_000
 ADMIN = address("0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266")

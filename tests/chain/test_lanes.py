@@ -7,12 +7,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
-from responding import CHAIN, GWEI, SENDER, flight, version
 
 from monitor.chain.lanes import KEPT_BLOCKS, MAX_IN_FLIGHT, MAX_VERSIONS, UNSENT_BLOCKS, Lane
 from monitor.evm.fees import Fees, replacement
 from monitor.model.errors import Refused
 from monitor.model.units import NO_HASH
+from tests.chain.responding import CHAIN, GWEI, SENDER, flight, version
 
 WANTED = Fees(40 * GWEI, 2 * GWEI)
 

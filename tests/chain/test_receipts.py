@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
-from responding import CHAIN, ETHER, GWEI, SENDER
 
 from monitor.chain.accounts import read_account
 from monitor.chain.receipts import search
@@ -16,6 +15,7 @@ from monitor.chain.rpc_wire import canonical, decode_as
 from monitor.clock import SystemClock
 from monitor.model.errors import Unreachable
 from monitor.model.units import Hash, shown
+from tests.chain.responding import CHAIN, ETHER, GWEI, SENDER
 
 OURS, OLDER = Hash(b"\x01" * 32), Hash(b"\x02" * 32)
 BLOCK, FORK = Hash(b"\xb1" * 32), Hash(b"\xf0" * 32)

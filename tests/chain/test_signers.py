@@ -20,7 +20,6 @@ from eth_utils.address import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from responding import CHAIN, ETHER, GUARDIAN, GWEI, OTHER, SENDER, TARGET, asset, request
 
 from monitor.chain.bindings import Between, Binding, OneOf, Permit, Subset, binding
 from monitor.chain.keystore import Secret, read_keystore
@@ -35,6 +34,7 @@ from monitor.model.chain import TransactionRequest
 from monitor.model.errors import ConfigurationError, SignerRefused, Unreachable
 from monitor.model.units import NATIVE, Address, Wei, address
 from monitor.rehearsal.anvil import DEV_KEYS, Anvil
+from tests.chain.responding import CHAIN, ETHER, GUARDIAN, GWEI, OTHER, SENDER, TARGET, asset, request
 
 KEY = bytes.fromhex("5eed" * 15 + "beef")
 PASSWORD = "canary-pässword"

@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from guarded_chain import GAS, GuardedChain, guarded_chain
 from msgspec.structs import replace
-from responding import BID, CHAIN, ETHER, GWEI, SENDER, rehearsed
 
 from monitor.chain.rpc import Nodes, Rpc
 from monitor.chain.submit import EnforceSubmit
@@ -22,6 +20,8 @@ from monitor.model.errors import Refused, SignerRefused, Undecodable, Unreachabl
 from monitor.model.events import ResponseSigned
 from monitor.model.ports import Submit
 from monitor.model.units import NO_HASH, ChainId, Wei, shown
+from tests.chain.guarded_chain import GAS, GuardedChain, guarded_chain
+from tests.chain.responding import BID, CHAIN, ETHER, GWEI, SENDER, rehearsed
 
 pytestmark = pytest.mark.chain
 RICH = Bid(tip=2 * GWEI, max_tip=5_000 * GWEI, max_cost=Wei(5 * ETHER))

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evm_builders import Rows
 from hypothesis import settings
+
+from tests.evm.evm_builders import Rows
 
 settings.register_profile("evm", deadline=None)
 settings.load_profile("evm")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from eth_abi.abi import encode
-from evm_builders import ALICE, BOB, word
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.evm import abi, shapes
 from monitor.evm.abi import address_word, decode_bounded, decode_call, encode_call, selector
 from monitor.model.errors import ConfigurationError, Undecodable
+from tests.evm.evm_builders import ALICE, BOB, word
 
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "uint256": st.integers(0, 2**256 - 1),

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from evm_builders import ALICE, BOB, CHAIN, body, encoded, shown
 
 from monitor.evm.authentic import authentic, raw_of
 from monitor.evm.transactions import decode_raw
 from monitor.evm.wire import WireTransaction, decode, transaction
 from monitor.model.errors import Undecodable
+from tests.evm.evm_builders import ALICE, BOB, CHAIN, body, encoded, shown
 
 OWNER = Account.from_key(b"\x07" * 32)
 ACCESS = [{"address": shown(BOB), "storageKeys": ["0x" + "01" * 32]}]

@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import pytest
-from evm_builders import Rows, encoded
 
 from monitor.evm import hexes, traces, wire
 from monitor.evm.authentic import authentic
@@ -19,6 +18,7 @@ from monitor.evm.watch import WatchIndex
 from monitor.evm.wire import WireBlock, WireReceipt, decode
 from monitor.model.errors import Undecodable
 from monitor.model.units import NATIVE, Address
+from tests.evm.evm_builders import Rows, encoded
 
 pytestmark = [pytest.mark.data, pytest.mark.timeout(300)]
 

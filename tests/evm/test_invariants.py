@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from eth_abi.abi import encode
-from evm_builders import BOB, VAULT, shown, word
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from monitor.model.codec import decode as decoded
 from monitor.model.codec import encode as canonical
 from monitor.model.errors import ConfigurationError
 from monitor.model.units import address
+from tests.evm.evm_builders import BOB, VAULT, shown, word
 
 HEX = shown(BOB)
 CHECKSUMMED = address("0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from evm_builders import ALICE, BOB, CHAIN, DAI, SHARE, VAULT, FixedPrices, effects, reading, vault
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from monitor.evm.watch import Protected
 from monitor.model.assets import Token
 from monitor.model.chain import Effects, Reading, Transfer, ether_probe, token_probe
 from monitor.model.units import NATIVE, NOBODY, Address, Wei
+from tests.evm.evm_builders import ALICE, BOB, CHAIN, DAI, SHARE, VAULT, FixedPrices, effects, reading, vault
 
 WETH = Address(b"\x3e" * 20)
 JUNK = Address(b"\x66" * 20)

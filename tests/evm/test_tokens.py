@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
-from evm_builders import ALICE, BOB, DAI, VAULT, log_of, tx, word
 
 from monitor.evm import tokens
 from monitor.evm.tokens import DEPOSIT_TOPIC, TRANSFER_TOPIC, WITHDRAWAL_TOPIC, ether_of, transfer_of, transfers_of
 from monitor.model.chain import CallFrame, Log, Transfer
 from monitor.model.units import NATIVE, NOBODY, Wei
+from tests.evm.evm_builders import ALICE, BOB, DAI, VAULT, log_of, tx, word
 
 WETH = DAI
 SENT = Transfer(DAI, ALICE, BOB, Wei(9))

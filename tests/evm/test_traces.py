@@ -8,7 +8,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from evm_builders import ALICE, BOB, encoded, shown, word
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from monitor.evm.wire import decode
 from monitor.model.chain import CallFrame, SlotChange
 from monitor.model.errors import Undecodable
 from monitor.model.units import NO_HASH, Hash, Wei
+from tests.evm.evm_builders import ALICE, BOB, encoded, shown, word
 
 
 def call(*inner: dict[str, Any], **changed: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 import coincurve
 import pytest
 from eth_account import Account
-from evm_builders import ALICE, BOB, CHAIN, shown, tx
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from monitor.evm.transactions import (
 from monitor.model.chain import Authorization, TransactionRequest
 from monitor.model.errors import Undecodable
 from monitor.model.units import Address, Hash, Wei
+from tests.evm.evm_builders import ALICE, BOB, CHAIN, shown, tx
 
 OWNER = Account.from_key(b"\x07" * 32)
 OWNER_ADDRESS = Address(bytes.fromhex(OWNER.address[2:]))

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 from eth_account import Account
-from evm_builders import ALICE, BOB, CHAIN, DAI, HASH, VAULT, body, effects, encoded, log_of, shown, tx, vault, word
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,22 @@ from monitor.model.chain import Authorization, CallFrame, SlotChange, Transfer
 from monitor.model.errors import ConfigurationError, Undecodable
 from monitor.model.ports import Assets, Labels
 from monitor.model.units import NOBODY, Address, ChainId, Hash, Instant, Wei
+from tests.evm.evm_builders import (
+    ALICE,
+    BOB,
+    CHAIN,
+    DAI,
+    HASH,
+    VAULT,
+    body,
+    effects,
+    encoded,
+    log_of,
+    shown,
+    tx,
+    vault,
+    word,
+)
 
 GUARDIAN, GATE = Address(b"\x61" * 20), Address(b"\x62" * 20)
 INDEX = WatchIndex((VAULT,))

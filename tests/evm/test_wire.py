@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from evm_builders import ALICE, BOB, HASH, block, body, encoded, shown, word
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -29,6 +28,7 @@ from monitor.evm.wire import (
 from monitor.model.chain import Header, Log, Transaction
 from monitor.model.errors import Undecodable
 from monitor.model.units import NO_HASH, Address, Hash, Wei
+from tests.evm.evm_builders import ALICE, BOB, HASH, block, body, encoded, shown, word
 
 OPTIONAL = ("to", "nonce", "value", "gas", "type", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas", "input")
 

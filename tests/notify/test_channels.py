@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_templates import notice
 
 from monitor.clock import ManualClock
 from monitor.model.ports import Notifier
@@ -23,6 +22,7 @@ from monitor.model.units import SECOND, Instant
 from monitor.notify.channels import AppriseNotifier, ConsoleChannel
 from monitor.notify.dedup import BURST, MAX_KEPT, Told
 from monitor.notify.templates import Details
+from tests.notify.test_templates import notice
 
 # apprise imports imghdr, which Python 3.11 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -10,7 +10,18 @@ import pytest
 from eth_abi.abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
-from responder_builders import (
+
+from monitor.chain.rpc import Rpc
+from monitor.clock import SystemClock
+from monitor.evm.abi import decode_call, encode_call
+from monitor.model.actions import AnyAction, Plan
+from monitor.model.assets import Asset, PauseRoute
+from monitor.model.chain import Call
+from monitor.model.errors import Refused
+from monitor.model.units import Address, ChainId, address, shown
+from monitor.rehearsal.anvil import CHECKOUT, Anvil
+from responders.pause import MAX_TARGETS, PauseResponder
+from tests.responders.responder_builders import (
     CHAIN,
     DEPOSIT,
     GUARDIAN,
@@ -25,17 +36,6 @@ from responder_builders import (
     target,
     tighten,
 )
-
-from monitor.chain.rpc import Rpc
-from monitor.clock import SystemClock
-from monitor.evm.abi import decode_call, encode_call
-from monitor.model.actions import AnyAction, Plan
-from monitor.model.assets import Asset, PauseRoute
-from monitor.model.chain import Call
-from monitor.model.errors import Refused
-from monitor.model.units import Address, ChainId, address, shown
-from monitor.rehearsal.anvil import CHECKOUT, Anvil
-from responders.pause import MAX_TARGETS, PauseResponder
 
 PAUSE = "pause(address[],uint64)"
 EXTEND = "extend(address[],uint64)"

@@ -5,7 +5,21 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from responder_builders import (
+
+from monitor.chain.rpc import Rpc
+from monitor.clock import SystemClock
+from monitor.evm.abi import decode_call, encode_call
+from monitor.model.actions import AnyAction, Plan
+from monitor.model.assets import Asset, TightenRoute, Token
+from monitor.model.chain import Call
+from monitor.model.errors import Refused
+from monitor.model.ports import Responder
+from monitor.model.units import NATIVE
+from monitor.rehearsal.anvil import Anvil
+from responders import CATALOGUE
+from responders.notify import NotifyResponder
+from responders.tighten import GAS, TightenResponder
+from tests.responders.responder_builders import (
     CHAIN,
     DEPOSIT,
     ETHER,
@@ -21,21 +35,7 @@ from responder_builders import (
     target,
     tighten,
 )
-from test_pause import ADMIN, KEY, RealChain
-
-from monitor.chain.rpc import Rpc
-from monitor.clock import SystemClock
-from monitor.evm.abi import decode_call, encode_call
-from monitor.model.actions import AnyAction, Plan
-from monitor.model.assets import Asset, TightenRoute, Token
-from monitor.model.chain import Call
-from monitor.model.errors import Refused
-from monitor.model.ports import Responder
-from monitor.model.units import NATIVE
-from monitor.rehearsal.anvil import Anvil
-from responders import CATALOGUE
-from responders.notify import NotifyResponder
-from responders.tighten import GAS, TightenResponder
+from tests.responders.test_pause import ADMIN, KEY, RealChain
 
 TIGHTEN = "tighten(address,uint192,uint64)"
 

@@ -9,10 +9,9 @@ import asyncio
 import resource
 import sys
 
-from store_builders import entries
-
 from monitor.model.errors import JournalLost
 from monitor.store.journal import SqlJournal
+from tests.store.store_builders import entries
 
 BATCH = 3
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
-from store_under_test import Store
 
 from monitor.store.migrate import migrate
+from tests.store.store_under_test import Store
 
 SERVER = os.environ.get("DRAWBRIDGE_TEST_POSTGRES", "postgresql://127.0.0.1:5432/postgres")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from store_builders import entries, entry
-from store_under_test import Store
 
 from monitor.clock import ManualClock
 from monitor.model.errors import JournalLost
@@ -15,6 +13,8 @@ from monitor.store.anchor import Anchor
 from monitor.store.anchor_key import AnchorKey, public_path
 from monitor.store.audit import AuditResult, key_path, verify
 from monitor.store.journal import SqlJournal
+from tests.store.store_builders import entries, entry
+from tests.store.store_under_test import Store
 
 
 async def journalled(store: Store, count: int = 12, *, said: int = 0) -> None:

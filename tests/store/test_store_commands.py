@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from store_under_test import Store
 
 from monitor.clock import ManualClock
 from monitor.model.errors import JournalLost, Refused
 from monitor.store.commands import MAX_BODY, Answer, Commands, submit_command
+from tests.store.store_under_test import Store
 
 
 @asynccontextmanager

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_builders import entries
-from store_under_test import Store
 
 from monitor.model import codec
 from monitor.model.errors import Unreachable
 from monitor.store.export import export
 from monitor.store.journal import SqlJournal
+from tests.store.store_builders import entries
+from tests.store.store_under_test import Store
 
 
 async def exported(store: Store, count: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:

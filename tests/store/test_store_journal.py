@@ -7,8 +7,6 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store_builders import entries, entry, renumbered, stamped, values_of
-from store_under_test import Store
 
 from monitor.model import codec
 from monitor.model.chain import Header
@@ -19,6 +17,8 @@ from monitor.model.ports import Journal
 from monitor.model.units import NO_HASH, ChainId
 from monitor.store.audit import verify
 from monitor.store.journal import SqlJournal, steps
+from tests.store.store_builders import entries, entry, renumbered, stamped, values_of
+from tests.store.store_under_test import Store
 
 
 async def test_a_new_journal_is_empty(store: Store) -> None:

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from store_under_test import Store
 
 from monitor.clock import ManualClock
 from monitor.model.errors import ConfigurationError, Unreachable
@@ -17,6 +16,7 @@ from monitor.model.ports import LedgerReader
 from monitor.model.units import NATIVE, Address, ChainId, Wei
 from monitor.store.ledger import MAX_TEXT, SqlLedger, amount_of
 from monitor.store.ledger_writer import LedgerWriter
+from tests.store.store_under_test import Store
 
 KEY = b"a key shared with the exchange"
 CHAIN = ChainId(31337)

@@ -16,16 +16,16 @@ from typing import Any
 
 import asyncpg
 import pytest
-from append_forever import BATCH
 from sqlalchemy.engine import make_url
-from store_builders import entries, entry
-from store_under_test import Store
 
 from monitor.model.errors import JournalLost
 from monitor.store.audit import verify
 from monitor.store.database import place
 from monitor.store.journal import SqlJournal
 from monitor.store.writers import PostgresWriter, SqliteWriter
+from tests.store.append_forever import BATCH
+from tests.store.store_builders import entries, entry
+from tests.store.store_under_test import Store
 
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

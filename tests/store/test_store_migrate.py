@@ -11,14 +11,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
-from store_builders import entries
-from store_under_test import Store
 
 from monitor.model.errors import ConfigurationError, JournalLost
 from monitor.store.database import connect, place
 from monitor.store.journal import SqlJournal
 from monitor.store.migrate import VERSION_TABLE, migrate
 from monitor.store.tables import metadata
+from tests.store.store_builders import entries
+from tests.store.store_under_test import Store
 
 
 async def test_an_empty_place_becomes_a_store(empty: Store) -> None:

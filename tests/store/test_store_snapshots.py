@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from store_builders import entries
-from store_under_test import Store
 
 from monitor.model import codec
 from monitor.model.errors import JournalLost
 from monitor.model.units import NO_HASH
 from monitor.store.journal import SqlJournal
+from tests.store.store_builders import entries
+from tests.store.store_under_test import Store
 
 
 async def test_there_is_no_snapshot_at_first(store: Store) -> None:

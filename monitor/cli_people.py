@@ -22,7 +22,7 @@ from monitor.settings import Settings, load_journal
 from monitor.settings_environment import TOKEN, operator_token
 from monitor.shell.orders import MAX_REASON, Order, OrderKind, permit, signed
 
-ANSWER_WITHIN_S: Final = 10.0
+ANSWER_WITHIN_S: Final = 5.0
 POLL_S: Final = 0.05
 
 

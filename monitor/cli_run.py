@@ -134,7 +134,7 @@ class _Run:
 @asynccontextmanager
 async def opened(settings: Settings, clock: SystemClock) -> AsyncIterator[Drawbridge]:
     """A drawbridge whose every chain has a node that is there and is of that chain. Raises Unreachable."""
-    async with open_drawbridge(settings, clock=clock) as drawbridge:
+    async with open_drawbridge(settings, clock=clock, tell=_notice) as drawbridge:
         for name, chain in drawbridge.chains.items():
             faults = await chain.nodes.check()
             if len(faults) >= len(chain.shape.rpc):
@@ -164,3 +164,9 @@ def _announced(settings: Settings) -> str:
     count = len(settings.assets)
     assets = f"{count} asset{'' if count == 1 else 's'}"
     return f"drawbridge {VERSION} turns: {settings.mode}, {assets} on {chains}; journal {place(settings.store).shown}"
+
+
+def _notice(text: str) -> None:
+    """A notice to whoever started us, whether or not another channel took it."""
+    for line in text.splitlines():
+        warn(line)

@@ -32,12 +32,13 @@ from monitor.model.policy import ChainRule
 from monitor.model.ports import Clock, Detector, Responder, Signer, Source, Submit
 from monitor.model.units import Address, ChainId, Usd, Wei, address
 from monitor.notify.channels import AppriseNotifier
+from monitor.notify.templates import Details
 from monitor.settings import Settings
 from monitor.settings_schema import ChainShape
 from monitor.shell.commands import CommandSource
 from monitor.shell.inbox import Inbox
 from monitor.shell.keeper import Keeper
-from monitor.shell.notices import Notices
+from monitor.shell.notices import Notices, known
 from monitor.shell.respond import Respond
 from monitor.shell.restore import Restored, restore
 from monitor.shell.run import Loop
@@ -124,11 +125,15 @@ def core_of(settings: Settings, *, clock: Clock, labels: PackedLabels | None = N
 
 
 @asynccontextmanager
-async def open_drawbridge(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Drawbridge]:
-    """Connect and wire; nothing turns until `loop.run()`. Raises ConfigurationError, JournalLost, Unreachable."""
-    clock = clock or SystemClock()
+async def open_drawbridge(
+    settings: Settings, *, clock: Clock | None = None, tell: Callable[[str], None] | None = None
+) -> AsyncIterator[Drawbridge]:
+    """Connect and wire; nothing turns until `loop.run()`. Notices go to `tell` too.
+
+    Raises ConfigurationError, JournalLost, Unreachable.
+    """
     async with AsyncExitStack() as stack:
-        yield await _Wiring(settings, clock, stack).drawbridge()
+        yield await _Wiring(settings, clock or SystemClock(), stack, tell).drawbridge()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +162,10 @@ class _Anchoring:
 class _Wiring:
     """One pass; what must be closed goes onto the stack."""
 
-    def __init__(self, settings: Settings, clock: Clock, stack: AsyncExitStack) -> None:
-        self.settings, self.clock, self.stack = settings, clock, stack
+    def __init__(
+        self, settings: Settings, clock: Clock, stack: AsyncExitStack, tell: Callable[[str], None] | None
+    ) -> None:
+        self.settings, self.clock, self.stack, self.tell = settings, clock, stack, tell
         self.assets = Protected(settings.assets)
         self.jitter = random.Random().random  # noqa: S311 - spreads reconnects
 
@@ -204,7 +211,7 @@ class _Wiring:
             ),
             asker=self._asker(chains),
             respond=respond,
-            notices=Notices(self._notifier(), inbox),
+            notices=Notices(self._notifier(core), inbox),
             clock=clock,
             restored=restored,
             first_events=(await self._configuration(journal),),
@@ -393,8 +400,13 @@ class _Wiring:
             journalled=journalled,
         )
 
-    def _notifier(self) -> AppriseNotifier:
-        return AppriseNotifier(self.settings.notify, clock=self.clock)
+    def _notifier(self, core: Core) -> AppriseNotifier:
+        return AppriseNotifier(
+            self.settings.notify,
+            clock=self.clock,
+            console=self.tell,
+            details=lambda notice: Details(*known(core.state, notice)),
+        )
 
 
 def _dotted(settings: Settings, name: str) -> Callable[..., Any]:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
+from monitor.core.incidents import shown
+from monitor.core.state import ActionRecord, CoreState, Stage
 from monitor.model.actions import Notify
 from monitor.model.events import Fault, NotificationSent
-from monitor.model.incidents import Step
+from monitor.model.incidents import Assessment, Incident, Step
 from monitor.model.ports import Notifier
 from monitor.shell.inbox import Inbox
 from monitor.shell.supervise import fenced
 
 MOST_WAITING = 1_000
 _SEVERITIES = ("critical", "page", "warning", "info")
+_DONE: Final[dict[Stage, str]] = {
+    "rehearsing": "is being rehearsed on a fork",
+    "refused": "was refused by {gate}: {reason}",
+    "waiting": "waits for a person ({reason}): drawbridge approve {id}, or reject",
+    "cleared": "is decided and about to be signed",
+    "signed": "is signed and about to go out",
+    "sent": "went out; no block shows it yet",
+    "included": "is in block {block}, not verified yet",
+    "verified": "is in force since block {block}, verified",
+    "withheld": "was not sent: {reason} mode",
+    "lapsed": "ran out by itself",
+    "failed": "FAILED at {gate}: {reason}",
+}
 
 
 class Notices:
@@ -39,3 +55,20 @@ class Notices:
     async def _send(self, notice: Notify) -> None:
         for channel in await self._notifier.send(notice):
             await self._inbox.put(NotificationSent(action_id=notice.id, channel=channel, ok=True))
+
+
+def known(state: CoreState, notice: Notify) -> tuple[Incident | None, Assessment | None, tuple[str, ...]]:
+    """What there is to say of a notice's incident by now: itself, its strongest judgement, and what was done."""
+    record = state.incidents.get(notice.incident)
+    if record is None:
+        return None, None, ()
+    judged = (state.hypotheses[key].last for key in record.hypotheses if key in state.hypotheses)
+    strongest = max((a for a in judged if a is not None), key=lambda a: a.p, default=None)
+    done = tuple(_told(state.actions[action_id]) for action_id in record.actions if action_id in state.actions)
+    return shown(state, record), strongest, done
+
+
+def _told(record: ActionRecord) -> str:
+    action = record.action
+    said = _DONE[record.stage].format(gate=record.gate, reason=record.reason, id=action.id, block=record.included_block)
+    return f"{type(action).__name__} of {', '.join(action.assets)} {said}"

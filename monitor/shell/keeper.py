@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from monitor.model.actions import ActionClass, AnyAction, Pause, Plan, Tighten
 from monitor.model.assets import Asset
 from monitor.model.errors import DrawbridgeError
-from monitor.model.events import AnyEvent, Fault
+from monitor.model.events import AnyEvent, AuthorityProbed, Fault
 from monitor.model.ports import Clock, Lab, Responder
 
 PROBE_EVERY_S = 60.0
+AGAIN_AFTER_S = 1.0  # where nothing was learned, as before the first head; doubled each time
 PROBE_MINUTES_S = 3_600
 
 
@@ -39,15 +40,20 @@ class Keeper:
         self._refresh = refresh
 
     async def events(self) -> AsyncIterator[AnyEvent]:
+        wait_s = AGAIN_AFTER_S
         while True:
             if self._refresh is not None:
                 async for event in self._refresh():
                     yield event
+            learned = True
             for asset in self._assets:
                 for action in trial_actions(asset):
                     for event in await self._probe(asset, action):
+                        learned = learned and not _unknown(event)
                         yield event
-            await self._clock.sleep(self._every_s)
+            wait_s = self._every_s if learned else min(wait_s, self._every_s)
+            await self._clock.sleep(wait_s)
+            wait_s = AGAIN_AFTER_S if learned else 2 * wait_s
 
     async def _probe(self, asset: Asset, action: AnyAction) -> list[AnyEvent]:
         found: list[AnyEvent] = []
@@ -62,6 +68,11 @@ class Keeper:
         for responder in self._responders:
             if type(action) in responder.handles:
                 yield from responder.plan(action)
+
+
+def _unknown(event: AnyEvent) -> bool:
+    """Whether no node could say; a response that is refused on chain is known."""
+    return isinstance(event, AuthorityProbed) and not event.ok and event.block_number == 0
 
 
 def trial_actions(asset: Asset) -> Iterator[AnyAction]:

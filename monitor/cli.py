@@ -224,12 +224,14 @@ def schema() -> None:
 
 @app.command()
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None, json: JsonOption = False
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
+    json: JsonOption = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer runs: enough to see that it works.")] = False,
 ) -> None:
     """Measure the performance figures on this machine."""
     from monitor.cli_bench import bench
 
-    raise typer.Exit(bench(tuple(names or ()), json=json))
+    raise typer.Exit(bench(tuple(names or ()), json=json, quick=quick))
 
 
 @app.command()

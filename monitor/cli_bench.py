@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from monitor.cli_show import console, print_json, say, table
-from monitor.model.errors import ConfigurationError
+from monitor.bench import run
+from monitor.cli_show import console, print_json, say, table, warn
 
 _STATISTICS: Final = ("p50", "p95", "p99", "max")
 
 
-def bench(names: tuple[str, ...], *, json: bool) -> int:
+def bench(names: tuple[str, ...], *, json: bool, quick: bool) -> int:
     """Measure and print. 0 when everything was measured."""
-    try:
-        module = importlib.import_module("monitor.bench")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError((f"bench: {error.name} is not in this installation",)) from None
-    measured = module.run(names)
-    found: dict[str, Any] = asyncio.run(measured) if inspect.iscoroutine(measured) else measured
+    found = run(names, progress=warn, quick=quick)
     if json:
         print_json(found)
         return 0

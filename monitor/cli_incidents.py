@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from monitor.cli_show import console, print_json, say, table, usd, warn, when
+from monitor.cli_show import Bar, console, print_json, say, table, usd, warn, when
 from monitor.cli_story import subject, tell
 from monitor.http.plain import plain
 from monitor.settings import load_journal
@@ -41,12 +41,14 @@ def tell_incident(path: str, incident_id: str, *, json: bool) -> int:
 
 async def _listed(store: str) -> list[Listed]:
     async with await SqlJournal.read_only(store) as journal:
-        return await listed(journal)
+        with Bar("reading", (await journal.last())[0]) as bar:
+            return await listed(journal, progress=bar.at)
 
 
 async def _told(store: str, incident_id: str) -> Story | None:
     async with await SqlJournal.read_only(store) as journal:
-        return await told(journal, incident_id)
+        with Bar("reading", (await journal.last())[0]) as bar:
+            return await told(journal, incident_id, progress=bar.at)
 
 
 def _row(each: Listed) -> tuple[str, ...]:

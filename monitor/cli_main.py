@@ -17,6 +17,7 @@ from monitor.model.errors import ConfigurationError, DrawbridgeError, JournalLos
 
 _REFUSED: Final[type[Exception]] = typer.BadParameter.__mro__[2]  # click's own root of usage errors, vendored or not
 _MOST_LINES: Final = 200
+_LONGEST: Final = 1_000
 
 
 def own_process(arguments: Sequence[str]) -> None:
@@ -53,9 +54,16 @@ def _failed(error: DrawbridgeError | BaseExceptionGroup[BaseException], *, debug
     if debug or foreign:
         raise error
     worst = max(ours, key=lambda leaf: (isinstance(leaf, JournalLost), isinstance(leaf, ConfigurationError)))
-    for line in str(worst).splitlines()[:_MOST_LINES] or [type(worst).__name__]:
+    for line in _lines(worst):
         typer.echo(line, err=True)
     return 3 if isinstance(worst, JournalLost) else 2 if isinstance(worst, ConfigurationError) else 1
+
+
+def _lines(error: BaseException) -> Sequence[str]:
+    """A line for each fault of a configuration; anything else in one."""
+    if isinstance(error, ConfigurationError):
+        return str(error).splitlines()[:_MOST_LINES]
+    return [" ".join(str(error).split())[:_LONGEST] or type(error).__name__]
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

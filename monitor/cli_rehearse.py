@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from monitor.cli_show import console, print_json, say, table, usd, warn
-from monitor.model.errors import ConfigurationError
+from monitor.model.errors import ConfigurationError, Unreachable
 
 LATENCIES: Final = ("l1", "base", "loopback")
 
@@ -45,18 +45,20 @@ def rehearse(wanted: Wanted, *, json: bool) -> int:
         raise ConfigurationError((f"--latency {wanted.latency!r}: must be one of {', '.join(LATENCIES)}",))
     from monitor.rehearsal.runner import run_all
 
-    report = asyncio.run(
-        run_all(
-            wanted.names,
-            out=wanted.out,
-            seed=wanted.seed,
-            mode=wanted.mode,
-            latency=wanted.latency,
-            scenario=wanted.scenario,
-            fork_url=wanted.fork_url,
-            progress=warn if json else say,
-        )
+    playing = run_all(
+        wanted.names,
+        out=wanted.out,
+        seed=wanted.seed,
+        mode=wanted.mode,
+        latency=wanted.latency,
+        scenario=wanted.scenario,
+        fork_url=wanted.fork_url,
+        progress=warn if json else say,
     )
+    try:
+        report = asyncio.run(playing)
+    except TimeoutError:
+        raise Unreachable("rehearse: a scenario did not end in its time; is the machine overloaded?") from None
     if json:
         print_json(report)
     else:

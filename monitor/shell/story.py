@@ -5,7 +5,7 @@ Built from events and steps alone, so that it reads the same while it happens an
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -33,6 +33,8 @@ from monitor.model.events import (
 from monitor.model.incidents import Incident, Step
 from monitor.model.ports import Journal
 from monitor.model.units import Hash, Instant
+
+Progress = Callable[[int], None]
 
 MOST_MOMENTS: Final = 5_000
 LONGEST_SILENCE: Final = 1_000  # events after the one that names an incident; a reorg may tell it late
@@ -156,23 +158,27 @@ class Listed(Struct):
     at: Instant
 
 
-async def told(journal: Journal, incident_id: str, *, last: int | None = None) -> Story | None:
+async def told(
+    journal: Journal, incident_id: str, *, last: int | None = None, progress: Progress = lambda _: None
+) -> Story | None:
     """The story of one incident, from its first signal on; None where the journal knows none."""
     digits = incident_id.rstrip("+")
     if not digits.isdecimal() or len(digits) > 18:
         return None
     teller = Teller(incident_id)
     async for stamped, step in concluded(journal, int(digits), last):
+        progress(stamped.seq)
         teller.hear(stamped, step)
         if teller.story is None and stamped.seq > int(digits) + LONGEST_SILENCE:
             return None
     return teller.story
 
 
-async def listed(journal: Journal) -> list[Listed]:
+async def listed(journal: Journal, *, progress: Progress = lambda _: None) -> list[Listed]:
     """Every incident of the journal, in the order in which they opened."""
     found: dict[str, Listed] = {}
     async for stamped, step in concluded(journal):
+        progress(stamped.seq)
         for incident in step.incidents:
             found[incident.id] = Listed(incident, stamped.seq, stamped.seen_at)
     return list(found.values())

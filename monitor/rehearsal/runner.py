@@ -50,7 +50,7 @@ async def run_all(
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Play them, write report.json, report.html and chain/ under `out`, and return the report."""
-    clock, rows = SystemClock(), []
+    clock, rows, out = SystemClock(), [], out.resolve()  # a configuration's paths are relative to its own folder
     started = datetime.fromtimestamp(clock.now() / 10**9, tz=UTC).isoformat(timespec="seconds")
     for one in chosen(names, scenario):
         folder = out / _folder(one)

@@ -9,7 +9,7 @@ import pytest
 from monitor.model.assets import Level
 from monitor.model.codec import digest
 from monitor.model.errors import ConfigurationError
-from monitor.settings import load
+from monitor.settings import load, load_journal
 from monitor.settings_environment import config_path, operator_token
 from monitor.settings_schema import json_schema
 from tests.settings.settings_builders import GUARDIAN, KEY, RESPONDERS, SIGNERS, USER, VAULT, File, asset, text
@@ -348,3 +348,20 @@ def test_wiring_can_name_the_line_of_what_only_it_can_judge(file: File) -> None:
     settings = file.load(text("detectors:", "  nonesuch: {}"))
     assert isinstance(settings.fault(("detectors", "nonesuch"), "no such detector"), ConfigurationError)
     assert str(settings.fault(("detectors", "nonesuch"), "x")) == f"{file.path}:5: detectors.nonesuch: x"
+
+
+def test_the_shipped_local_example_loads_and_could_enforce() -> None:
+    environment = {"VAULT": VAULT, "GUARDIAN": GUARDIAN, "DRAWBRIDGE_TOKEN": "t" * 32}
+    path = str(ROOT / "config" / "local.yaml")
+    assert load(path, environment=environment).mode == "shadow"
+    assert load(path, environment=environment, mode="enforce").assets[0].name == "vault"
+
+
+def test_the_journals_settings_load_whatever_else_is_wrong(file: File) -> None:
+    file.path.write_text("version: 9\nstore: sqlite:///x.db\nassets: [ { name: 1 } ]\nchains: nonsense\n")
+    settings = load_journal(str(file.path), environment={})
+    assert settings.store.endswith("/x.db")
+    assert settings.kill_file.endswith(".disarmed")
+    file.path.write_text("store: mysql://x\noperators: [ { name: a } ]\n")
+    with pytest.raises(ConfigurationError, match=r"operators\.0\.role: is required"):
+        load_journal(str(file.path), environment={})

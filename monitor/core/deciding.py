@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from monitor.core import evidence, gates, incidents, planning
+from monitor.core import evidence, gates, incidents, planning, telling
 from monitor.core.gates import Bench
 from monitor.core.limits import Act
 from monitor.core.planning import Judged
@@ -155,12 +155,13 @@ def take_up(bench: Bench, before: CoreState, told: Conclusions, out: Conclusions
 
 
 def announce(bench: Bench, incident: IncidentRecord, out: Conclusions) -> None:
-    """Tell people when it became more serious."""
+    """Tell people when it became more serious, and what became of what was done about it."""
     p, proof = incidents.strength(bench.state, incident)
     title = f"{incident.threat} on {', '.join(incident.assets) or incident.subject.id}"
     notice = incidents.notice(incident, p=p, proof=proof, title=title, cause=bench.state.seq)
     if isinstance(notice, Notify):
         out.notify.append(notice)
+    out.notify.extend(telling.told(bench.state, incident))
 
 
 def _ask_lab(incident: IncidentRecord, actions: Sequence[AnyAction], out: Conclusions) -> None:
@@ -207,6 +208,7 @@ def _record(bench: Bench, incident: IncidentRecord, action: AnyAction, judged: S
         tries=known.tries if known and known.proof == proof else 0,
         tried_at=head.header.number if head else 0,
         approved_by=known.approved_by if known else "",
+        told=known.told if known else [],
     )
     lacks = gates.evidence_lacks(bench, action, judged)
     if lacks:

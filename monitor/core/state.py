@@ -75,6 +75,7 @@ class ActionRecord(Struct):
     blocked: Verdict = "UNPROVEN"  # whether it stops the attack, as last verified
     sent: list[ResponseSigned] = field(default_factory=list)  # the bytes that go out again
     included: ResponseIncluded | None = None
+    told: list[str] = field(default_factory=list)  # what people know of it already
 
 
 class IncidentRecord(Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.core.state import CoreState
+from monitor.core.state import CoreState, IncidentRecord
 from monitor.model.actions import Attack
 from monitor.model.chain import Header
 from monitor.model.ports import Assets, Labels
@@ -57,10 +57,15 @@ class CoreContext:
             attack
             for incident in reversed(self.state.incidents.values())
             if incident.stage != "closed"
-            for attack in incident.attacks.values()
-            if not attack.code_overrides
+            for name, attack in incident.attacks.items()
+            if not attack.code_overrides and self._proven(incident, name)
         ]
         return tuple(found[:32])
+
+    def _proven(self, incident: IncidentRecord, asset: str) -> bool:
+        """Whether a proof on this asset stands: not one that was taken back, or that a reorg took."""
+        found = (self.state.hypotheses.get(key) for key in incident.hypotheses)
+        return any(h is not None and h.asset == asset and h.last is not None and h.last.proof for h in found)
 
 
 def age_s(now: Instant, then: Instant) -> float:

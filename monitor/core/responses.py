@@ -4,7 +4,9 @@ and the pause that must not lapse while the attack still pays.
 
 from __future__ import annotations
 
-from monitor.core.state import ActionRecord, CoreState
+from msgspec.structs import replace
+
+from monitor.core.state import ActionRecord, CoreState, IncidentRecord
 from monitor.model.actions import Check, Clearance, ExtendPause, Pause, Tighten
 from monitor.model.chain import Header
 from monitor.model.events import (
@@ -115,9 +117,7 @@ def carry_over(before: CoreState, after: CoreState, *, chain_id: int, number: in
         after.actions[action_id] = record
         incident = before.incidents.get(record.action.incident)
         if incident is not None and incident.id not in after.incidents:
-            after.incidents[incident.id], incident.actions = incident, [action_id]
-            if incident.stage == "contained":
-                incident.stage = "responding"
+            after.incidents[incident.id] = _of_lost_evidence(incident, action_id)
         elif incident is not None and action_id not in after.incidents[incident.id].actions:
             after.incidents[incident.id].actions.append(action_id)
 
@@ -128,6 +128,15 @@ def release(state: CoreState) -> None:
     state.acts.entries[:] = [act for act in state.acts.entries if act.action_id not in held]
     for record in (state.actions[action_id] for action_id in held):
         record.stage, record.tries = "refused", 0
+
+
+def _of_lost_evidence(incident: IncidentRecord, action_id: str) -> IncidentRecord:
+    """An incident that only lost blocks told of: it goes on for what was sent, and its attacks are pending again."""
+    incident.actions, incident.loss_seen, incident.rivals = [action_id], {}, {}
+    incident.attacks = {name: replace(attack, mined=False) for name, attack in incident.attacks.items()}
+    if incident.stage == "contained":
+        incident.stage = "responding"
+    return incident
 
 
 def _lapsing(record: ActionRecord, head: Header) -> bool:

@@ -123,7 +123,9 @@ def _counted(
     counted = [0.0] * len(weights)
     for group in sorted(set(group_of)):
         members = [i for i, g in enumerate(group_of) if g == group]
-        members.sort(key=lambda i: (-abs(weights[i]), signals[i].signal.detector, signals[i].signal.because))
+        members.sort(
+            key=lambda i: (-abs(weights[i]), signals[i].signal.detector, signals[i].signal.because, weights[i])
+        )
         for rank, i in enumerate(members):
             counted[i] = weights[i] * policy.discount**rank
     kinds = [aged.signal.evidence for aged in signals]
@@ -143,7 +145,7 @@ def _scale(counted: list[float], kinds: Sequence[Evidence], which: Sequence[Evid
 
 
 def _discounted(group: Sequence[float], discount: float) -> list[float]:
-    ranked = sorted(group, key=abs, reverse=True)
+    ranked = sorted(group, key=lambda weight: (-abs(weight), -weight))
     return [weight * discount**rank for rank, weight in enumerate(ranked)]
 
 

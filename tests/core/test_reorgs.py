@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from monitor.core.history import RING, History
 from monitor.core.step import Core
 from monitor.model.actions import Notify
+from monitor.model.assets import Asset, PauseRoute
 from monitor.model.codec import encode
 from monitor.model.events import HeadSeen, Request, RequestFailed, Stamped, Tick, TransactionMined
 from monitor.model.units import ChainId, Instant
@@ -16,6 +17,7 @@ from tests.core.builders import (
     CHAIN,
     Driver,
     Says,
+    a,
     answered,
     block_hash,
     broadcast,
@@ -31,14 +33,24 @@ from tests.core.builders import (
     signal,
     signed,
     tx,
+    vault,
     verified,
 )
 
 FAST = ChainId(10)
 
 
-def thief() -> Says:
-    return Says(lambda s, c: [signal(attack=s.event.transaction)], watches=("TransactionMined",))
+def thief(*names: str) -> Says:
+    """Proves every mined transaction an attack on these assets."""
+
+    def say(stamped: Any, _: Any) -> list[Any]:
+        return [signal(name, attack=stamped.event.transaction) for name in names or ("vault",)]
+
+    return Says(say, watches=("TransactionMined",))
+
+
+def of_other_guardian() -> Asset:
+    return vault("other", 2, pause=PauseRoute("guardian", a(2), a(0x61), 3600, "other-key"))
 
 
 def by_root() -> Says:
@@ -174,6 +186,43 @@ def test_an_incident_of_a_lost_block_whose_pause_was_sent_stays_and_is_not_conta
     driver.feed(orphaned(12), orphaned(11), orphaned(10))
     (incident,) = driver.core.state.incidents.values()
     assert (incident.stage, incident.actions) == ("responding", [action_id])
+
+
+def test_an_attack_of_a_lost_block_is_pending_again() -> None:
+    """The lab replays it on the head, and does not look for the block that held it."""
+    driver = core(thief())
+    driver.feed(head(9))
+    feed_to_sent(driver)
+    driver.feed(orphaned(10))
+    (incident,) = driver.core.state.incidents.values()
+    assert [attack.mined for attack in incident.attacks.values()] == [False]
+    assert not incident.loss_seen
+
+
+def test_an_incident_that_stays_keeps_only_the_actions_that_do() -> None:
+    """Its other action was refused, and is forgotten with the block that called for it."""
+    driver = core(thief("vault", "other"), assets=(vault(), of_other_guardian()))
+    driver.feed(head(9))
+    first, second = (x.id for wanted in driver.feed(head(10), mined()).rehearse for x in wanted.actions)
+    answered(driver, first)
+    answered(driver, second, valid="fails", why="not the pauser")
+    driver.feed(orphaned(10), Tick())
+    (incident,) = driver.core.state.incidents.values()
+    assert incident.actions == list(driver.core.state.actions) == [first]
+
+
+def test_what_a_reorg_took_is_no_confirmed_attack() -> None:
+    seen: list[int] = []
+
+    def say(stamped: Any, context: Any) -> list[Any]:
+        seen.append(len(context.confirmed_attacks()))
+        return []
+
+    driver = core(thief(), Says(say, watches=("Tick",), name="looks"))
+    driver.feed(head(9))
+    feed_to_sent(driver)
+    driver.feed(Tick(), orphaned(10), Tick())
+    assert seen == [1, 0, 0]  # the first tick again, without the block; then the second
 
 
 def test_a_slow_chain_keeps_its_way_back_beside_a_fast_one() -> None:

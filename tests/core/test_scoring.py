@@ -104,6 +104,10 @@ def test_fusion_does_not_depend_on_order(groups: list[list[float]], shuffler: ob
     assert fuse(0.001, mixed, discount=0.3) == pytest.approx(fuse(0.001, groups, discount=0.3), abs=1e-9)
 
 
+def test_opposite_weights_of_one_size_count_in_one_order() -> None:
+    assert fuse(0.001, [[1.0, -1.0]], discount=0.3) == fuse(0.001, [[-1.0, 1.0]], discount=0.3)
+
+
 @given(WEIGHTS, st.floats(0, 12))
 def test_a_new_group_of_positive_evidence_never_lowers_the_odds(groups: list[list[float]], more: float) -> None:
     assert fuse(0.001, [*groups, [more]], discount=0.3) >= fuse(0.001, groups, discount=0.3)

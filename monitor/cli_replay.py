@@ -122,7 +122,10 @@ class _Replay:
     async def _recorded(self, event: ConfigurationLoaded) -> Settings:
         content = await self._journal.get_blob(event.settings)
         if content is not None:
-            return self._settings.recorded(content)
+            settings = self._settings.recorded(content)
+            if settings.label_digests != self._settings.label_digests:
+                warn("the label files are not those of the journal: differences may come from them")
+            return settings
         if event.settings == self._settings.digest:
             return self._settings
         name = event.settings.hex()[:16]

@@ -49,6 +49,7 @@ class Deciding(Struct, frozen=True):
     detectors: dict[str, dict[str, Any]] | None
     ledgers: tuple[str, ...]
     mode: Mode
+    labels: tuple[str, ...] = ()  # SHA-256 of each file, with its kind and days to live
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Settings:
     price_max_age_s: int
     operators: tuple[Operator, ...] = field(repr=False)
     labels: tuple[LabelShape, ...]
+    label_digests: tuple[str, ...]
     notify: tuple[str, ...] = field(repr=False)
     console: ConsoleShape | None
     warnings: tuple[str, ...]
@@ -89,7 +91,8 @@ class Settings:
     def content(self) -> bytes:
         """Canonical bytes of the part that decides: what the journal keeps under `digest`."""
         detectors = None if self.detectors is None else {name: dict(given) for name, given in self.detectors.items()}
-        return encode(Deciding(self.rules, self.assets, self.policy, detectors, tuple(self.ledgers), self.mode))
+        ledgers = tuple(self.ledgers)
+        return encode(Deciding(self.rules, self.assets, self.policy, detectors, ledgers, self.mode, self.label_digests))
 
     @property
     def digest(self) -> Hash:
@@ -110,7 +113,14 @@ class Settings:
             for rule in was.rules
         )
         return replace(
-            self, chains=chains, assets=was.assets, policy=was.policy, detectors=was.detectors, mode=was.mode
+            self,
+            chains=chains,
+            assets=was.assets,
+            policy=was.policy,
+            detectors=was.detectors,
+            ledgers=dict.fromkeys(was.ledgers, LedgerShape(url="recorded", key_env="RECORDED")),
+            mode=was.mode,
+            label_digests=was.labels,
         )
 
     def fault(self, path: Path, what: str) -> ConfigurationError:
@@ -200,6 +210,7 @@ def _settled(document: Document, shape: SettingsShape, parts: PartsReader, envir
         price_max_age_s=shape.prices.max_age_s,
         operators=parts.operators(),
         labels=parts.labels(),
+        label_digests=parts.label_digests(),
         notify=parts.notify(),
         console=shape.console,
         warnings=parts.warnings(),

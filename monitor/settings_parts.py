@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path as File
 from typing import Any, Final
@@ -129,6 +130,18 @@ class PartsReader:
             label.model_copy(update={"path": str(self._directory / label.path)}) if label.path else label
             for label in self._shape.labels
         )
+
+    def label_digests(self) -> tuple[str, ...]:
+        """What each label file says, as far as it decides."""
+        return tuple(self._label_digest(label) for label in self.labels() if label.path)
+
+    def _label_digest(self, label: LabelShape) -> str:
+        try:
+            with File(label.path or "").open("rb") as handle:
+                content = hashlib.file_digest(handle, "sha256").hexdigest()
+        except OSError:
+            content = "absent"
+        return f"{label.kind} {label.days} {content}"
 
     def static_prices(self) -> Iterable[tuple[int, Address, Usd, int]]:
         for key, price in self._shape.prices.static.items():

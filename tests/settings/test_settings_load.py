@@ -304,6 +304,17 @@ def test_the_digest_covers_what_decides_and_nothing_else(file: File) -> None:
     assert file.load(text("policy: { dwell_s: 60 }", "assets:", asset())).digest != one.digest
 
 
+def test_a_changed_label_file_is_another_configuration(file: File) -> None:
+    labels = file.path.parent / "labels.txt"
+    labels.write_text("0x" + "12" * 20)
+    content = text("labels: [ { path: labels.txt } ]")
+    first = file.load(content)
+    labels.write_text("0x" + "13" * 20)
+    assert file.load(content).digest != first.digest
+    labels.write_text("0x" + "12" * 20)
+    assert file.load(content).digest == first.digest
+
+
 def test_a_journalled_configuration_comes_back_whole(file: File) -> None:
     settings = file.load(INTERFACE, environment={"GUARDIAN_PASSWORD": "x", "SLACK": "slack://a/b/c"})
     other = file.load(text())

@@ -42,7 +42,7 @@ from monitor.shell.notices import Notices, known
 from monitor.shell.respond import Respond
 from monitor.shell.restore import Restored, restore
 from monitor.shell.run import Loop
-from monitor.sources.blocks import BlockSource
+from monitor.sources.blocks import BlockSource, HalfTold
 from monitor.sources.feed import Endpoint
 from monitor.sources.follower import ChainPlan
 from monitor.sources.label_files import read_labels
@@ -251,6 +251,7 @@ class _Wiring:
     def _chain_sources(self, restored: Restored, chains: dict[str, WiredChain]) -> list[Source]:
         found: list[Source] = []
         for chain in chains.values():
+            half = restored.half_told(chain.rule.chain_id)
             found.append(
                 BlockSource(
                     self._plan(chain),
@@ -259,7 +260,8 @@ class _Wiring:
                     clock=self.clock,
                     jitter=self.jitter,
                     latest=chain.latest,
-                    known=tuple(restored.headers.get(chain.rule.chain_id, ())),
+                    known=restored.whole(chain.rule.chain_id),
+                    half_told=HalfTold(*half) if half is not None else None,
                 )
             )
             if chain.shape.mempool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from monitor.core.step import Core
 from monitor.model.chain import Header
-from monitor.model.events import AnyEvent, BlockOrphaned, HeadSeen
+from monitor.model.events import AnyEvent, BlockOrphaned, HeadSeen, StateRead, TransactionMined
 from monitor.model.ports import Journal
-from monitor.model.units import Instant
+from monitor.model.units import Hash, Instant
 
 KEPT_HEADERS = 64
 
@@ -21,14 +21,38 @@ class Restored:
     seq: int
     seen_at: Instant
     headers: dict[int, deque[Header]] = field(default_factory=dict)
+    told: dict[int, set[Hash]] = field(default_factory=dict)  # of the newest block, until its state, which comes last
 
     def note(self, event: AnyEvent) -> None:
-        if isinstance(event, HeadSeen):
-            self.headers.setdefault(event.chain_id, deque(maxlen=KEPT_HEADERS)).append(event.header)
-        elif isinstance(event, BlockOrphaned):
-            known = self.headers.get(event.chain_id, deque())
-            while known and known[-1].number >= event.number:
-                known.pop()
+        match event:
+            case HeadSeen(chain_id=chain_id, header=header):
+                self.headers.setdefault(chain_id, deque(maxlen=KEPT_HEADERS)).append(header)
+                self.told[chain_id] = set()
+            case TransactionMined(chain_id=chain_id) if self._newest(chain_id) == event.block_hash:
+                self.told.get(chain_id, set()).add(event.transaction.hash)
+            case StateRead(chain_id=chain_id) if self._newest(chain_id) == event.block_hash:
+                self.told.pop(chain_id, None)
+            case BlockOrphaned(chain_id=chain_id, number=number):
+                self.told.pop(chain_id, None)
+                known = self.headers.get(chain_id, deque())
+                while known and known[-1].number >= number:
+                    known.pop()
+            case _:
+                return
+
+    def half_told(self, chain_id: int) -> tuple[Header, frozenset[Hash]] | None:
+        """The newest block, where the process ended between its head and its state, and what was told of it."""
+        known = self.headers.get(chain_id)
+        return (known[-1], frozenset(self.told[chain_id])) if known and chain_id in self.told else None
+
+    def whole(self, chain_id: int) -> tuple[Header, ...]:
+        """Canonical headers whose blocks were told to their ends, oldest first."""
+        known = tuple(self.headers.get(chain_id, ()))
+        return known[:-1] if chain_id in self.told else known
+
+    def _newest(self, chain_id: int) -> Hash | None:
+        known = self.headers.get(chain_id)
+        return known[-1].hash if known else None
 
 
 async def restore(core: Core, journal: Journal) -> Restored:

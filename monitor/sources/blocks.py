@@ -3,7 +3,7 @@
 For each: HeadSeen, a TransactionMined for every transaction that touches what is watched, then StateRead. A watched
 ether balance that changed for no reason in these is traced through the whole block, so that ether moved inside
 calls is seen. A reorg comes as BlockOrphaned from the tip down, then the new branch. Bodies, logs and state that do not
-fit what the quorum agreed on cost the node that told them its voice.
+fit what the quorum agreed on cost the node that told them its voice. What a crash cut short is told to its end.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Final
+
+from msgspec import Struct
 
 from monitor.chain.rpc import Nodes
 from monitor.model.chain import Header, Reading, ether_probe
@@ -38,6 +40,13 @@ FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
 
 
+class HalfTold(Struct, frozen=True):
+    """A block whose head is in the journal, and not all that it did: the process ended in between."""
+
+    header: Header
+    told: frozenset[Hash] = frozenset()  # transactions of it that are in the journal
+
+
 class BlockSource:
     """Implements model.ports.Source for one chain."""
 
@@ -51,10 +60,12 @@ class BlockSource:
         jitter: Callable[[], float],
         latest: Latest,
         known: Sequence[Header] = (),
+        half_told: HalfTold | None = None,
         first: int | None = None,
     ) -> None:
         """`known`: the last canonical headers of the journal, oldest first; telling goes on behind them.
 
+        `half_told`: the one above them, where it is not told to its end.
         `first`: the height to begin at where the journal has none; by default the head that is first agreed on.
         """
         self.name = f"blocks:{plan.name}"
@@ -66,6 +77,8 @@ class BlockSource:
         self._latest = latest
         self.faults = FaultTally(self.name, clock)
         names = [endpoint.name for endpoint in plan.endpoints]
+        self._half_told = half_told
+        first = half_told.header.number if half_told is not None and not known else first
         self._agreement = Agreement(names, plan.quorum, now_ns=clock.monotonic_ns(), known=known, first=first)
         self._bodies = BlockReader(nodes, strict=len(names) > 1)
         self._probes = ProbeReader(nodes, quorum=plan.quorum)
@@ -96,6 +109,8 @@ class BlockSource:
         backlog, pause_s = self._agreement.backlog, FIRST_PAUSE_S
         while True:
             step = backlog.next()
+            if step is not None:
+                await self._let_go(step.header, outlet)
             if step is None:
                 follower.news.clear()
                 await follower.news.wait()
@@ -107,6 +122,13 @@ class BlockSource:
             else:
                 await self._clock.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _let_go(self, next_one: Header, outlet: Outlet) -> None:
+        """A block that was told in part, and that another has taken the place of, is an orphan like any other."""
+        half = self._half_told
+        if half is not None and half.header.hash != next_one.hash:
+            self._half_told = None
+            await outlet.put(self._orphaned(half.header))
 
     async def _block(self, step: Block, follower: Follower, outlet: Outlet) -> bool:
         """Read and tell one block. False where no node gives it: it is tried again, unless it is orphaned meanwhile."""
@@ -120,26 +142,34 @@ class BlockSource:
         if not self._agreement.backlog.done(step):
             return True
         self._latest.mine(mined_hashes(body))
-        await outlet.put(self._head(body))
-        await self._inside(body, follower, outlet)
+        half, self._half_told = self._half_told, None
+        if half is None:
+            await outlet.put(self._head(body))
+        await self._inside(body, follower, outlet, told=half.told if half is not None else frozenset())
         return True
 
-    async def _inside(self, body: Body, follower: Follower, outlet: Outlet) -> None:
-        """Tell what the block did to what is watched."""
+    async def _inside(self, body: Body, follower: Follower, outlet: Outlet, *, told: frozenset[Hash]) -> None:
+        """Tell what the block did to what is watched; `told` are transactions that the journal has already."""
         names = follower.names(body.header)
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(self._state(body.header, follower))
             found = touched_in(body, self._watch.index, quiet=self._watch.quiet, faults=self.faults)
             outcomes = await self._mined.read(found, names=names)
-            for outcome in outcomes:
-                await outlet.put(self._transaction(body, outcome))
+            await self._transactions(body, outcomes, outlet, told=told)
         before, after = self._states.get(body.header.parent), reading.result()
         if after is None:
             return
         if before is not None:
-            for outcome in await self._hidden(body, outcomes, before=before, after=after, names=names):
-                await outlet.put(self._transaction(body, outcome))
+            hidden = await self._hidden(body, outcomes, before=before, after=after, names=names)
+            await self._transactions(body, hidden, outlet, told=told)
         await outlet.put(self._state_read(body.header, before, after))
+
+    async def _transactions(
+        self, body: Body, outcomes: Sequence[Outcome], outlet: Outlet, *, told: frozenset[Hash]
+    ) -> None:
+        for outcome in outcomes:
+            if outcome.touched.transaction.hash not in told:
+                await outlet.put(self._transaction(body, outcome))
 
     async def _hidden(
         self, body: Body, outcomes: Sequence[Outcome], *, before: State, after: State, names: Sequence[str]

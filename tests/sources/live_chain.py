@@ -25,7 +25,7 @@ from monitor.model.units import NATIVE, ChainId, address
 from monitor.rehearsal.anvil import Anvil
 from monitor.rehearsal.builder import Builder
 from monitor.rehearsal.stage import Deployed, Person, Stage
-from monitor.sources.blocks import BlockSource
+from monitor.sources.blocks import BlockSource, HalfTold
 from monitor.sources.feed import Endpoint
 from monitor.sources.follower import ChainPlan
 from monitor.sources.latest import Latest
@@ -128,6 +128,7 @@ def block_source(
     *,
     quorum: int = 1,
     known: Sequence[Header] = (),
+    half_told: HalfTold | None = None,
     first: int | None = None,
     latest: Latest | None = None,
     chain_id: ChainId = CHAIN,
@@ -146,7 +147,8 @@ def block_source(
     watch = Watch(chain_id, Protected(assets))
     jitter = Random(1).random
     board = latest or Latest()
-    return BlockSource(plan, nodes, watch, clock=CLOCK, jitter=jitter, latest=board, known=known, first=first)
+    behind = {"known": known, "half_told": half_told, "first": first}
+    return BlockSource(plan, nodes, watch, clock=CLOCK, jitter=jitter, latest=board, **behind)  # type: ignore[arg-type]
 
 
 def nodes_of(endpoints: Sequence[Endpoint], chain_id: ChainId = CHAIN) -> Nodes:

@@ -12,9 +12,12 @@ from typing import Any, Final, Protocol
 
 from monitor.bench.figure import Figure, Peer, Progress, Results
 from monitor.bench.machine import machine
+from monitor.bench.peers import NAME as FORTA
+from monitor.bench.peers import measure as measure_peers
 from monitor.bench.pipeline import measure as measure_pipeline
 from monitor.bench.reaction import KINDS
 from monitor.bench.reaction import measure as measure_reaction
+from monitor.bench.replaying import measure as measure_replay
 from monitor.bench.watching import measure as measure_watching
 from monitor.model.errors import ConfigurationError
 from monitor.settings_environment import data_path
@@ -29,6 +32,8 @@ class Measurement(Protocol):
 MEASUREMENTS: Final[Mapping[str, tuple[Measurement, tuple[str, ...]]]] = {  # with the figures that each gives
     "reaction": (measure_reaction, (*(kind.name for kind in KINDS), "rehearsal_ms")),
     "pipeline": (measure_pipeline, ("pipeline_tx_per_s", "pipeline_journalled_tx_per_s", "pipeline_proven_tx_per_s")),
+    "replay": (measure_replay, ("replay_events_per_s",)),
+    "peers": (measure_peers, (FORTA,)),
     "watch": (measure_watching, ("watch_cost_ratio", "watch_increment_mb")),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from eth_utils.address import is_checksum_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -23,6 +24,12 @@ def _checksummed(text: str) -> str:
 def _node(url: str) -> str:
     if not url.startswith(("ws://", "wss://", "http://", "https://", "${")):
         raise ValueError("must start with ws://, wss://, http:// or https://")
+    try:
+        named = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:
+        named = False
+    if not named and not url.startswith("${"):
+        raise ValueError("names no host, or a port that cannot be")
     return url
 
 

@@ -23,6 +23,13 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _INTEGER: Final = re.compile(
     r"[-+]?(0|[1-9][0-9_]{0,80})"
 )  # neither octal nor 12:30, which YAML 1.1 also calls integers
+_OPENS: Final = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSES: Final = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 _KINDS: Final = ("str", "int", "float", "bool", "null", "timestamp")
 
 
@@ -63,9 +70,6 @@ class Document:
         if node is None:
             return {}
         self._lines.setdefault(path, node.start_mark.line + 1)
-        if len(path) > MAX_DEPTH:
-            self._refuse(path, f"is nested too deeply; at most {MAX_DEPTH} levels")
-            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -131,10 +135,7 @@ def read_text(name: str) -> str:
 
 def _compose(name: str, text: str) -> yaml.Node | None:
     try:
-        for token in yaml.scan(text):
-            if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
-                line = token.start_mark.line + 1
-                raise ConfigurationError((f"{name}:{line}: file: YAML aliases are not allowed; write the value out",))
+        _scan(name, text)
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -142,5 +143,15 @@ def _compose(name: str, text: str) -> yaml.Node | None:
     except yaml.YAMLError as error:
         said = str(error).splitlines()[0][:120]
         raise ConfigurationError((f"{name}:1: file: is not YAML: {said}",)) from None
-    except RecursionError:
-        raise ConfigurationError((f"{name}:1: file: is nested too deeply; at most {MAX_DEPTH} levels",)) from None
+
+
+def _scan(name: str, text: str) -> None:
+    """Refuse aliases, and depth before it costs time: the scanner's own is quadratic in it."""
+    depth = 0
+    for token in yaml.scan(text):
+        line = token.start_mark.line + 1
+        if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
+            raise ConfigurationError((f"{name}:{line}: file: YAML aliases are not allowed; write the value out",))
+        depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+        if depth > MAX_DEPTH:
+            raise ConfigurationError((f"{name}:{line}: file: is nested too deeply; at most {MAX_DEPTH} levels",))

@@ -22,7 +22,9 @@ from tests.settings.settings_builders import File, text
         ("a: &x [1]\nb: {<<: *x}", "aliases are not allowed"),
         ("--- 1\n--- 2", "is not YAML"),
         ("a: \x00", "is not YAML"),
-        ("[" * 5_000, "nested too deeply"),
+        ("[" * 900_000, "nested too deeply"),
+        ("a: " + "[" * 40 + "]" * 40, "nested too deeply"),
+        ("- " * 40 + "x", "nested too deeply"),
     ],
 )
 def test_what_is_no_plain_yaml_is_refused_with_its_line(content: str, said: str) -> None:
@@ -43,7 +45,6 @@ def test_an_alias_is_named_with_the_line_where_it_stands() -> None:
         ("a: !!python/object:os.system x", "1: a: the tag"),
         ("a: !!binary aGk=", "1: a: the tag"),
         ("? [1]\n: 2", "a key must be a plain word"),
-        ("a: " + "[" * 40 + "]" * 40, "nested too deeply"),
     ],
 )
 def test_what_is_yaml_and_still_not_plain_is_a_fault(content: str, said: str) -> None:

@@ -4,6 +4,8 @@ and the pause that must not lapse while the attack still pays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from monitor.core.state import ActionRecord, CoreState, IncidentRecord
@@ -18,6 +20,7 @@ from monitor.model.events import (
     ResponseSigned,
     ResponseVerified,
 )
+from monitor.model.signals import Signal
 
 CHECK_AFTER = (1, 3, 12)
 MOST_CHASES = 10  # at every head; then at every tenth
@@ -72,6 +75,23 @@ def due_checks(state: CoreState, chain_id: int, head: Header) -> list[Check]:
     return due
 
 
+def doubted(state: CoreState, signals: Sequence[Signal]) -> list[Check]:
+    """An attack goes on where a response should stop it: look now whether that still holds, once at each head.
+
+    A person may have resumed early, or whoever holds the owner's key.
+    """
+    attacked = {signal.asset for signal in signals if signal.evidence != "negative"}
+    due = []
+    for record in state.actions.values():
+        head = state.heads.get(record.chain_id)
+        blocks = head.header.number - record.included_block if head is not None else 0
+        if record.stage in _ON_CHAIN and blocks > 0 and blocks not in record.checks:
+            if attacked.intersection(record.action.assets):
+                record.checks.append(blocks)
+                due.append(Check(record.action.id, blocks))
+    return due
+
+
 def due_chases(state: CoreState, chain_id: int, number: int) -> list[Clearance]:
     """Responses that were sent and that no block has shown yet: look, send again, raise the fee."""
     due = []
@@ -82,6 +102,12 @@ def due_chases(state: CoreState, chain_id: int, number: int) -> list[Clearance]:
             record.chased += 1
             due.append(record.clearance)
     return due
+
+
+def holds_open(record: ActionRecord) -> bool:
+    """Whether its incident is not over: it is on its way, or all that stands before an attack that still pays."""
+    held_back = record.stage == "verified" and record.attack_pays_usd > 0
+    return held_back or record.stage in (*_ON_ITS_WAY, "included")
 
 
 def lapse(state: CoreState, chain_id: int, head: Header) -> None:

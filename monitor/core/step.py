@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitor.core import deciding, detecting, evidence, incidents, responses
+from monitor.core import deciding, detecting, evidence, incidents, responses, telling
 from monitor.core.context import CoreContext, StatePrices, price_key
 from monitor.core.deciding import Conclusions
 from monitor.core.detecting import Found
@@ -129,6 +129,8 @@ class Core:
         for incident_id in out.touched:
             deciding.announce(self._bench, state.incidents[incident_id], out)
         checks, chases = self._due(event, out)
+        if isinstance(event, PendingSimulated | TransactionMined):
+            checks += responses.doubted(state, found.signals)
         return Step(
             seq=stamped.seq,
             signals=tuple(found.signals),
@@ -169,7 +171,10 @@ class Core:
             case HealthSeen():
                 note_health(state, event)
             case AuthorityProbed():
-                state.authority[f"{event.asset}:{event.kind}"] = event
+                key = f"{event.asset}:{event.kind}"
+                page = telling.authority_lost(state.authority.get(key), event)
+                out.notify += [page] if page is not None else []
+                state.authority[key] = event
             case SimulationDone(key=key) | RequestFailed(key=key):
                 state.asked.pop(key, None)
                 self._touch_responding(out)
@@ -205,6 +210,8 @@ class Core:
             if event.holds == "holds" and record.stage == "verified" and incident.stage != "closed":
                 incident.stage = "responding" if event.blocked == "fails" else "contained"
             head = self._state.heads.get(record.chain_id)
+            if record.stage == "failed":  # it was lifted, or never held: what it answered calls for a new one
+                out.press(incident)
             if head is not None and responses.wants_extension(self._state, record, head.header):
                 deciding.extend(self._bench, record, out)
 
@@ -247,7 +254,7 @@ class Core:
                 record.stage, record.gate, record.reason = "refused", "approval", "nobody decided in time"
         for incident in state.incidents.values():
             quiet = now - incident.last_evidence_at > self._policy.dwell_s * SECOND
-            busy = any(state.actions[a].stage in ("cleared", "signed", "sent", "included") for a in incident.actions)
+            busy = any(responses.holds_open(state.actions[a]) for a in incident.actions)
             if incident.stage != "closed" and quiet and not busy:
                 incident.stage = "closed"
                 for key in incident.hypotheses:

@@ -1,6 +1,7 @@
 """What people are told of a response: that it waits for them, that it holds, that it failed. Each of it once.
 
-That an incident began is told by core.incidents, before anything is done; this is how it went on.
+That an incident began is told by core.incidents, before anything is done; this is how it went on. And that a response
+would no longer be accepted on chain (pause_authority_lost), which nobody else would notice.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from typing import Final, Literal
 
 from monitor.core.state import ActionRecord, CoreState, IncidentRecord
 from monitor.model.actions import Action, ActionClass, ExtendPause, Notify, Pause, Tighten
+from monitor.model.events import AuthorityProbed
 
 Severity = Literal["info", "warning", "page", "critical"]
 TRIES: Final = 2  # a refusal by the fork is told when it was not the node's hiccup
 MOST_NAMED: Final = 3
+UNKNOWN: Final = "not known"  # how a probe begins that no node answered: no news of authority
 _KINDS: Final[dict[type[Action], str]] = {Pause: "pause", ExtendPause: "longer pause", Tighten: "tightening"}
 _REFUSED: Final[dict[str, Severity]] = {"evidence": "page", "health": "page"}  # these often pass by themselves
 _HOLDS: Final[dict[str, tuple[Severity, str]]] = {
@@ -77,3 +80,19 @@ def _named(record: ActionRecord) -> str:
     more = f" and {len(assets) - MOST_NAMED} more" if len(assets) > MOST_NAMED else ""
     kind = _KINDS.get(type(record.action), "action")
     return f"{kind} of {', '.join(assets[:MOST_NAMED])}{more}"
+
+
+def authority_lost(before: AuthorityProbed | None, now: AuthorityProbed) -> Notify | None:
+    """A page when a response would no longer be accepted on chain; None while that is not new."""
+    if now.ok or now.why.startswith(UNKNOWN) or (before is not None and not before.ok):
+        return None
+    return Notify(
+        id=f"authority/{now.asset}/{now.kind}/{now.block_number}",
+        incident="authority",
+        assets=(now.asset,),
+        action_class=ActionClass.OBSERVE,
+        cause=0,
+        because=now.why[:300],
+        severity="page",
+        title=f"{now.kind} of {now.asset} by {now.signer} would fail on chain",
+    )

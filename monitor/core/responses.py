@@ -83,12 +83,12 @@ def doubted(state: CoreState, signals: Sequence[Signal]) -> list[Check]:
     attacked = {signal.asset for signal in signals if signal.evidence != "negative"}
     due = []
     for record in state.actions.values():
-        head = state.heads.get(record.chain_id)
-        blocks = head.header.number - record.included_block if head is not None else 0
-        if record.stage in _ON_CHAIN and blocks > 0 and blocks not in record.checks:
-            if attacked.intersection(record.action.assets):
-                record.checks.append(blocks)
-                due.append(Check(record.action.id, blocks))
+        if record.stage not in _ON_CHAIN or attacked.isdisjoint(record.action.assets):
+            continue
+        blocks = state.heads[record.chain_id].header.number - record.included_block
+        if blocks > 0 and blocks not in record.checks:
+            record.checks.append(blocks)
+            due.append(Check(record.action.id, blocks))
     return due
 
 

@@ -34,6 +34,7 @@ from monitor.model.events import (
     Disarmed,
     HeadSeen,
     HealthSeen,
+    PendingSimulated,
     PriceSeen,
     Request,
     RequestFailed,
@@ -41,6 +42,7 @@ from monitor.model.events import (
     SimulationDone,
     Stamped,
     Tick,
+    TransactionMined,
 )
 from monitor.model.incidents import Step
 from monitor.model.policy import ChainRule, Policy
@@ -209,9 +211,9 @@ class Core:
         if isinstance(event, ResponseVerified):
             if event.holds == "holds" and record.stage == "verified" and incident.stage != "closed":
                 incident.stage = "responding" if event.blocked == "fails" else "contained"
-            head = self._state.heads.get(record.chain_id)
             if record.stage == "failed":  # it was lifted, or never held: what it answered calls for a new one
                 out.press(incident)
+            head = self._state.heads.get(record.chain_id)
             if head is not None and responses.wants_extension(self._state, record, head.header):
                 deciding.extend(self._bench, record, out)
 

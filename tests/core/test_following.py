@@ -30,6 +30,7 @@ from tests.core.builders import (
     block_hash,
     broadcast,
     core,
+    feed_to_containment,
     h,
     head,
     included,
@@ -149,6 +150,37 @@ def test_a_late_head_asks_only_for_the_newest_check() -> None:
     action_id = sent(driver)
     driver.feed(included(action_id))
     assert [c.after_blocks for c in driver.feed(head(15)).verify] == [3]
+
+
+def test_an_attack_that_goes_on_under_a_pause_has_it_looked_at_again_at_once() -> None:
+    driver = core(thief())
+    action_id = feed_to_containment(driver)
+    driver.feed(head(20))
+    step = driver.feed(mined(2, block=20))
+    assert [(c.action_id, c.after_blocks) for c in step.verify] == [(action_id, 9)]
+    assert driver.feed(mined(3, block=20)).verify == ()
+
+
+def test_an_attack_of_the_pauses_own_block_is_not_doubted() -> None:
+    driver = core(thief())
+    action_id = sent(driver)
+    driver.feed(head(11), included(action_id))
+    assert driver.feed(mined(2, block=11)).verify == ()
+
+
+def test_what_is_seen_of_another_asset_does_not_doubt_a_pause() -> None:
+    driver = core(Says(lambda s, c: [signal(asset="other")], watches=("PendingSimulated",)), thief())
+    feed_to_containment(driver)
+    driver.feed(head(20))
+    assert driver.feed(pending(5)).verify == ()
+
+
+def test_a_pause_that_somebody_lifted_is_made_anew_when_the_attack_goes_on() -> None:
+    driver = core(thief())
+    action_id = feed_to_containment(driver)
+    driver.feed(head(20), mined(2, block=20))
+    step = driver.feed(verified(action_id, holds="fails", why="not paused"))
+    assert step.rehearse[0].actions[0].id == f"{action_id}/2"
 
 
 def test_inclusion_that_is_told_twice_counts_once() -> None:
@@ -355,6 +387,16 @@ def test_a_quiet_incident_closes_and_takes_its_evidence_with_it() -> None:
     driver.feed(Tick(), every_s=1_801)
     assert [i.stage for i in driver.core.state.incidents.values()] == ["closed"]
     assert not driver.core.state.hypotheses
+
+
+def test_an_incident_whose_attack_still_pays_stays_open_however_quiet() -> None:
+    """What a pause alone holds back is no new incident when it comes again, and no second use of the pause."""
+    driver = core(thief())
+    action_id = paused(driver)
+    driver.feed(Tick(), every_s=1_801)
+    step = driver.feed(mined(2, block=12))
+    assert [i.id for i in step.incidents] == [action_id.split("/")[0]]
+    assert not step.rehearse
 
 
 def test_new_evidence_reopens_a_contained_incident() -> None:

@@ -100,7 +100,7 @@ def test_a_response_that_is_undone_later_is_made_again() -> None:
     driver.feed(head(13), head(14))
     step = driver.feed(verified(action_id, after_blocks=3, holds="fails", why="somebody resumed it"))
     assert step.incidents[0].state == "responding"
-    assert proposed(driver.feed(head(15))) == f"{action_id}/2"
+    assert proposed(step) == f"{action_id}/2"
 
 
 def test_a_verification_of_a_closed_incident_does_not_reopen_it() -> None:

@@ -94,9 +94,13 @@ def notice(incident: IncidentRecord, *, p: float, proof: bool, title: str, cause
 
 
 def was_told(state: CoreState, notice: Notify) -> bool:
-    """Whether people were told of this incident, as serious as this or more."""
-    known = state.incidents.get(notice.incident)
-    return known is not None and _RANK[known.noticed] >= _RANK[notice.severity]
+    """Whether people heard this before: of an incident as serious as this or more, of an action the very same."""
+    about, _, key = notice.id.partition("/notify/")
+    if about == notice.incident:
+        known = state.incidents.get(about)
+        return known is not None and _RANK[known.noticed] >= _RANK[notice.severity]
+    record = state.actions.get(about)
+    return not key or (record is not None and key in record.told)  # without a key: of no incident, seen before as well
 
 
 def shown(state: CoreState, incident: IncidentRecord) -> Incident:

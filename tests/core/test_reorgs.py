@@ -9,9 +9,18 @@ from msgspec.structs import replace
 from monitor.core.history import RING, History
 from monitor.core.step import Core
 from monitor.model.actions import Notify
-from monitor.model.assets import Asset, PauseRoute
+from monitor.model.assets import Asset, Level, PauseRoute
 from monitor.model.codec import encode
-from monitor.model.events import HeadSeen, Request, RequestFailed, Stamped, Tick, TransactionMined
+from monitor.model.events import (
+    AuthorityProbed,
+    BlockOrphaned,
+    HeadSeen,
+    Request,
+    RequestFailed,
+    Stamped,
+    Tick,
+    TransactionMined,
+)
 from monitor.model.units import ChainId, Instant
 from tests.core.builders import (
     CHAIN,
@@ -68,6 +77,10 @@ def fast(number: int) -> HeadSeen:
     return replace(head(number), chain_id=FAST)
 
 
+def orphaned_fast(number: int) -> BlockOrphaned:
+    return replace(orphaned(number), chain_id=FAST)
+
+
 def test_an_action_that_only_the_run_without_the_orphans_wants_is_asked_for() -> None:
     """The first attack opened the incident in a block that is gone; a pending one goes on alone."""
     driver = core(by_root())
@@ -90,6 +103,26 @@ def test_people_are_not_told_twice_of_the_same_incident() -> None:
     driver = core(by_root())
     driver.feed(head(9), mined(1, block=9), head(10), pending(2))
     assert not driver.feed(orphaned(10)).notify
+
+
+def test_people_are_not_told_twice_of_the_same_response_or_lost_authority() -> None:
+    lost = AuthorityProbed(
+        chain_id=CHAIN, asset="vault", kind="Pause", signer="k", ok=False, why="not the pauser", block_number=9
+    )
+    driver = core(thief(), assets=(vault(autonomy=(Level.WITH_APPROVAL,) * 4),))
+    driver.feed(fast(1), head(9), fast(2))
+    assert driver.feed(lost).notify
+    answered(driver, proposed(driver.feed(mined(1, block=9))))
+    assert not driver.feed(orphaned_fast(2)).notify
+
+
+def test_people_are_told_of_a_response_that_only_the_run_without_the_orphans_knows() -> None:
+    """Its incident was another's before, and as serious."""
+    driver = core(by_root(), assets=(vault(autonomy=(Level.WITH_APPROVAL,) * 4),))
+    driver.feed(head(9), head(10), mined(1), pending(2))
+    answered(driver, "4/pause/" + next(iter(driver.core.state.actions)).split("/")[2])
+    told = [n.title for n in driver.feed(orphaned(10)).notify if isinstance(n, Notify)]
+    assert told == ["exploit on vault", "pause of vault waits for a person: approve or reject it"]
 
 
 def test_a_clearance_that_only_the_run_without_the_orphans_gives_is_rehearsed_first() -> None:
@@ -174,7 +207,7 @@ def test_a_response_on_another_chain_stays_where_it_is() -> None:
     driver.feed(fast(1))
     action_id = feed_to_sent(driver)
     driver.feed(head(11), included(action_id), fast(2))
-    driver.feed(replace(orphaned(2), chain_id=FAST))
+    driver.feed(orphaned_fast(2))
     assert driver.core.state.actions[action_id].stage == "included"
 
 

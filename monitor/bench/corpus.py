@@ -62,7 +62,7 @@ def read(data: Path | None) -> Corpus:
     """The corpus under `data`, else synthetic blocks."""
     path = data / FILE if data is not None else None
     if path is None or not path.exists():
-        return Corpus(tuple(_synthetic(Random(1), n) for n in range(30)), False, "30 synthetic blocks")
+        return Corpus(tuple(_synthetic(Random(f"block {n}"), n) for n in range(30)), False, "30 synthetic blocks")
     with lzma.open(path, "rt") as lines:
         rows = [json.loads(line) for line in lines]
     blocks = tuple(Source(r["block"], r["receipts"], r["calls"] or []) for r in rows)

@@ -58,6 +58,15 @@ class Seen:
     out: int
 
 
+@dataclass(frozen=True)
+class Run:
+    """One after the other: the node alone, ours, theirs."""
+
+    node: float
+    ours: Seen
+    theirs: Seen | None
+
+
 def measure(data: Path | None, *, quick: bool, progress: Progress) -> Results:
     """Two rows; without the other's program they say why, and still what ours took."""
     return Results(peers=asyncio.run(_measured(5 if quick else BLOCKS, 1 if quick else RUNS, progress)))
@@ -72,40 +81,39 @@ async def _measured(blocks: int, runs: int, progress: Progress) -> tuple[Peer, P
             package, why = None, str(error)
         progress(f"peers: mining {blocks} blocks")
         async with peer_chain(blocks=blocks) as where:
-            node, ours, theirs = [], [], []
+            found = []
             for number in range(runs):
                 progress(f"peers: run {number + 1} of {runs}")
-                node.append(await node_seconds(where))
-                ours.append(await _ours(where))
-                if package is not None:
-                    theirs.append(await _forta(package, where, Path(folder) / f"run-{number}"))
-        return _rows(where, node, ours, theirs, why)
+                node, ours = await node_seconds(where), await _ours(where)
+                theirs = await _forta(package, where, Path(folder) / f"run-{number}") if package else None
+                found.append(Run(node, ours, theirs))
+        return rows(where, found, why)
 
 
-def _rows(
-    where: PeerChain, node: Sequence[float], ours: Sequence[Seen], theirs: Sequence[Seen], why: str
-) -> tuple[Peer, Peer]:
+def rows(where: PeerChain, runs: Sequence[Run], why: str) -> tuple[Peer, Peer]:
     """Beside what the node itself took, which both waited for, and with it: both ask it for every body."""
-    asked = median(node)
-    mine, other = median(seen.seconds for seen in ours), median(seen.seconds for seen in theirs) if theirs else None
-    found = f"transfers found: ours {ours[0].out}, " + (f"theirs {theirs[0].out}" if theirs else why)
+    first = runs[0]
+    found = f"transfers found: ours {first.ours.out}, {f'theirs {first.theirs.out}' if first.theirs else why}"
     how = (
-        f"{found}; the node's own time for bodies and logs {asked:.3f} s; ours: block source, state reads and "
-        f"{len(DETECTORS)} detectors; theirs: run --range, one log filter, no traces; median of {len(ours)} runs"
+        f"{found}; the node's own time for bodies and logs {median(run.node for run in runs):.3f} s; ours: block "
+        f"source, state reads and {len(DETECTORS)} detectors; theirs: run --range, one log filter, no traces; median "
+        f"of {len(runs)} runs"
     )
-    own = _peer(where, "beside the node's own time", mine - asked, None if other is None else other - asked)
-    whole = _peer(where, "the node's own time included", mine, other)
+    own = _peer(where, "beside the node's own time", runs, less=True)
+    whole = _peer(where, "the node's own time included", runs, less=False)
     return replace(own, note=f"{how}; {TARGET}"), replace(whole, note=how)
 
 
-def _peer(where: PeerChain, which: str, ours: float, theirs: float | None) -> Peer:
+def _peer(where: PeerChain, which: str, runs: Sequence[Run], *, less: bool) -> Peer:
+    ours = median(run.ours.seconds - less * run.node for run in runs)
+    theirs = [run.theirs.seconds - less * run.node for run in runs if run.theirs is not None]
     return Peer(
         name=NAME,
         version=VERSION,
         work=f"{where.shown}, to decided steps, s, {which}",
         ours=round(ours, 4),
-        theirs=None if theirs is None else round(theirs, 4),
-        ratio=None if theirs is None else round(theirs / ours, 2),
+        theirs=round(median(theirs), 4) if theirs else None,
+        ratio=round(median(theirs) / ours, 2) if theirs and ours > 0 else None,  # not where the node's time varied more
     )
 
 

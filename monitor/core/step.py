@@ -180,10 +180,9 @@ class Core:
             case SimulationDone(key=key) | RequestFailed(key=key):
                 state.asked.pop(key, None)
                 self._touch_responding(out)
-            case Disarmed():
-                state.armed = False
-            case Armed():
-                state.armed = True
+            case Disarmed() | Armed():
+                state.armed = isinstance(event, Armed)
+                out.notify.append(telling.switched(state, event))
             case ConfigurationLoaded(mode=mode):  # another release, or a restart: whoever was suspended may try again
                 state.suspended.clear()
                 state.faults.clear()
@@ -194,7 +193,7 @@ class Core:
             case ActionApproved() | ActionRejected():
                 self._judged_by_person(event, out)
             case Tick():
-                self._tidy()
+                self._tidy(out)
             case _:
                 self._note_response(event, out)
 
@@ -246,7 +245,7 @@ class Core:
         checks = responses.due_checks(self._state, event.chain_id, header)
         return checks, responses.due_chases(self._state, event.chain_id, header.number)
 
-    def _tidy(self) -> None:
+    def _tidy(self, out: Conclusions) -> None:
         """Once a second: waiting actions expire, silent requests are given up, old incidents close."""
         state, now = self._state, self._state.now
         for key in [k for k, at in state.asked.items() if now - at > MINUTE]:
@@ -254,11 +253,14 @@ class Core:
         for record in state.actions.values():
             if record.stage == "waiting" and now - record.at > self._policy.approval_s * SECOND:
                 record.stage, record.gate, record.reason = "refused", "approval", "nobody decided in time"
+                if record.action.incident in state.incidents:
+                    out.touch(state.incidents[record.action.incident])
         for incident in state.incidents.values():
             quiet = now - incident.last_evidence_at > self._policy.dwell_s * SECOND
             busy = any(responses.holds_open(state.actions[a]) for a in incident.actions)
             if incident.stage != "closed" and quiet and not busy:
                 incident.stage = "closed"
+                out.touch(incident)
                 for key in incident.hypotheses:
                     state.hypotheses.pop(key, None)
 

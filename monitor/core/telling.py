@@ -1,7 +1,7 @@
 """What people are told of a response: that it waits for them, that it holds, that it failed. Each of it once.
 
 That an incident began is told by core.incidents, before anything is done; this is how it went on. And that a response
-would no longer be accepted on chain (pause_authority_lost), which nobody else would notice.
+would no longer be accepted on chain (pause_authority_lost), or that somebody turned the kill switch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from monitor.core.state import ActionRecord, CoreState, IncidentRecord
 from monitor.model.actions import Action, ActionClass, ExtendPause, Notify, Pause, Tighten
-from monitor.model.events import AuthorityProbed
+from monitor.model.events import Armed, AuthorityProbed, Disarmed
 
 Severity = Literal["info", "warning", "page", "critical"]
 TRIES: Final = 2  # a refusal by the fork is told when it was not the node's hiccup
@@ -19,6 +19,7 @@ MOST_NAMED: Final = 3
 UNKNOWN: Final = "not known"  # how a probe begins that no node answered: no news of authority
 _KINDS: Final[dict[type[Action], str]] = {Pause: "pause", ExtendPause: "longer pause", Tighten: "tightening"}
 _REFUSED: Final[dict[str, Severity]] = {"evidence": "page", "health": "page"}  # these often pass by themselves
+_FAILED: Final = {"verification": "does NOT hold any more", "chain": "REVERTED on chain"}
 _HOLDS: Final[dict[str, tuple[Severity, str]]] = {
     "holds": ("page", "and the attack is blocked"),
     "fails": ("critical", "but the attack STILL PAYS"),
@@ -61,9 +62,10 @@ def _news(record: ActionRecord) -> tuple[str, Severity, str] | None:
             severity, said = _HOLDS[record.blocked]
             if isinstance(record.action, ExtendPause) and record.blocked != "fails":
                 severity = "info"
-            return f"verified:{record.blocked}", severity, f"is in force {said}"
+            return f"verified:{record.blocked}", severity, f"is in force since block {record.included_block} {said}"
         case "failed":
-            return f"failed:{record.gate}", "critical", f"FAILED: {record.gate}"
+            said = _FAILED.get(record.gate, f"FAILED: {record.gate}")
+            return f"failed:{record.gate}", "critical", f"{said} (block {record.included_block})"
         case "lapsed":
             return "lapsed", "page", "ran out by itself"
         case _:
@@ -80,6 +82,21 @@ def _named(record: ActionRecord) -> str:
     more = f" and {len(assets) - MOST_NAMED} more" if len(assets) > MOST_NAMED else ""
     kind = _KINDS.get(type(record.action), "action")
     return f"{kind} of {', '.join(assets[:MOST_NAMED])}{more}"
+
+
+def switched(state: CoreState, event: Disarmed | Armed) -> Notify:
+    """A page that the kill switch was turned: whoever did it may not be who should."""
+    off = isinstance(event, Disarmed)
+    return Notify(
+        id=f"kill switch/{state.seq}",
+        incident="kill switch",
+        assets=(),
+        action_class=ActionClass.OBSERVE,
+        cause=state.seq,
+        because=event.reason[:300],
+        severity="page",
+        title=f"{'DISARMED' if off else 'armed'} by {event.by}: {'nothing is signed' if off else 'it may act again'}",
+    )
 
 
 def authority_lost(before: AuthorityProbed | None, now: AuthorityProbed) -> Notify | None:

@@ -10,6 +10,7 @@ from monitor.core.state import ActionRecord, CoreState
 from monitor.core.telling import told
 from monitor.model.actions import ActionClass, AnyAction, ExtendPause, Notify, Pause, Tighten
 from monitor.model.assets import Level
+from monitor.model.events import Armed, Disarmed
 from monitor.model.incidents import Step
 from monitor.model.units import Instant
 from tests.core.builders import (
@@ -23,6 +24,7 @@ from tests.core.builders import (
     head,
     included,
     mined,
+    orphaned,
     proposed,
     signal,
     vault,
@@ -49,7 +51,7 @@ def test_a_pause_that_holds_is_told_when_it_is_verified() -> None:
     action_id = feed_to_sent(driver)
     driver.feed(head(11), included(action_id), head(12))
     step = driver.feed(verified(action_id))
-    assert _titles(step) == ["pause of vault is in force and the attack is blocked"]
+    assert _titles(step) == ["pause of vault is in force since block 11 and the attack is blocked"]
 
 
 def test_what_was_told_is_not_told_again() -> None:
@@ -62,7 +64,7 @@ def test_an_attack_that_still_pays_is_told_though_the_pause_was_told_before() ->
     driver = _thief()
     action_id = feed_to_containment(driver)
     step = driver.feed(verified(action_id, blocked="fails"))
-    assert _titles(step) == ["pause of vault is in force but the attack STILL PAYS"]
+    assert _titles(step) == ["pause of vault is in force since block 11 but the attack STILL PAYS"]
     assert [n.severity for n in step.notify if isinstance(n, Notify)] == ["critical"]
 
 
@@ -98,7 +100,7 @@ def test_a_response_that_reverts_is_told_at_once() -> None:
     driver = _thief()
     action_id = feed_to_sent(driver)
     driver.feed(head(11))
-    assert _titles(driver.feed(included(action_id, ok=False))) == ["pause of vault FAILED: chain"]
+    assert _titles(driver.feed(included(action_id, ok=False))) == ["pause of vault REVERTED on chain (block 11)"]
 
 
 @pytest.mark.parametrize("gate", ["planner", "person", "mode"])
@@ -115,6 +117,22 @@ def test_a_refusal_is_as_urgent_as_its_gate(gate: str, severity: str) -> None:
     feed_to_sent(driver)
     _record(driver).stage, _record(driver).gate = "refused", gate
     assert [n.severity for n in told(driver.core.state, _incident(driver))] == [severity]
+
+
+def test_a_pause_that_was_lifted_is_told() -> None:
+    driver = _thief()
+    action_id = feed_to_containment(driver)
+    step = driver.feed(verified(action_id, holds="fails", why="not paused"))
+    assert _titles(step) == ["pause of vault does NOT hold any more (block 11)"]
+
+
+def test_who_turns_the_kill_switch_is_told_to_all() -> None:
+    driver = _thief()
+    off = driver.feed(Disarmed(by="ann", reason="a drill"))
+    on = driver.feed(Armed(by="bob", reason="over"))
+    assert _titles(off) == ["DISARMED by ann: nothing is signed"]
+    assert _titles(on) == ["armed by bob: it may act again"]
+    assert [n.severity for n in (*off.notify, *on.notify) if isinstance(n, Notify)] == ["page", "page"]
 
 
 def test_a_pause_that_runs_out_is_told() -> None:
@@ -148,7 +166,7 @@ def test_of_many_assets_three_are_named() -> None:
     )
     state, incident = _with(tighten, blocked="holds")
     assert [n.title for n in told(state, incident)] == [
-        "tightening of a, b, c and 2 more is in force and the attack is blocked"
+        "tightening of a, b, c and 2 more is in force since block 0 and the attack is blocked"
     ]
 
 
@@ -157,6 +175,13 @@ def test_an_action_that_was_forgotten_is_not_told() -> None:
     feed_to_containment(driver)
     driver.core.state.actions.clear()
     assert list(told(driver.core.state, _incident(driver))) == []
+
+
+def test_a_reorg_does_not_tell_of_the_kill_switch_again() -> None:
+    driver = _thief()
+    driver.feed(head(9), head(10), Disarmed(by="ann", reason="a drill"), head(11))
+    assert _titles(driver.feed(orphaned(11))) == []
+    assert not driver.core.state.armed
 
 
 def _incident(driver: Driver) -> Any:

@@ -214,7 +214,7 @@ def _note_included(state: CoreState, record: ActionRecord, event: ResponseInclud
 
 def _note_dropped(record: ActionRecord) -> None:
     if record.stage in _ON_CHAIN:
-        record.stage, record.included_block, record.lapses_at_s = "sent", 0, 0
+        record.stage, record.included_block, record.lapses_at_s, record.chased = "sent", 0, 0, 0
         record.checks.clear()
 
 

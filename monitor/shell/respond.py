@@ -81,7 +81,7 @@ class Respond:
         if record.stage in ("signed", "sent") and record.clearance is not None:
             await self.chase(record.clearance)
         elif record.stage == "cleared" and record.clearance is not None:
-            await self.rehearse_quietly(record)
+            await self._reported(record.action.id, "", self.rehearse_quietly(record))
             await self.execute(record.clearance)
         else:
             await self.rehearse(Candidates(record.action.incident, (record.action,), self._attack(record.action)))
@@ -125,11 +125,9 @@ class Respond:
         rehearsed = self._ready.get(clearance.action_id)
         if rehearsed is None:
             raise Refused("rehearsal", f"{clearance.action_id} was cleared but is not rehearsed in this process")
-        stopped = self._killed() or ("" if self._core.state.armed else "disarmed")
-        if stopped:
-            raise Refused("kill switch", stopped)
         plan = rehearsed.plan
         await self._look_again(rehearsed, clearance)
+        self._go_on_unless_stopped()
         if self._submit.withheld:
             refused = (self._submit.withheld,)
             await self._inbox.put(
@@ -164,8 +162,18 @@ class Respond:
         if not probed.ok:
             raise Refused("authority", f"on block {probed.block_number}: {probed.why}")
 
+    def _go_on_unless_stopped(self) -> None:
+        """The kill switch: asked right before each signature, and again before signed bytes leave."""
+        stopped = self._stopped()
+        if stopped:
+            raise Refused("kill switch", stopped)
+
+    def _stopped(self) -> str:
+        return self._killed() or ("" if self._core.state.armed else "disarmed")
+
     async def _let_out(self, version: ResponseSigned) -> None:
         """Durable first; then to every node."""
+        self._go_on_unless_stopped()
         await self._inbox.post(version)
         await self._inbox.put(await self._submit.send(version.chain_id, version.action_id, version.raw, version.hash))
 
@@ -178,6 +186,8 @@ class Respond:
             if found is not None:
                 await self._inbox.put(found)
                 return
+        if self._stopped():
+            return  # what is out is out; it is looked for, and neither sent again nor raised
         newest = record.sent[-1]
         if record.chased <= BUMP_AFTER:
             await self._inbox.put(await self._submit.send(newest.chain_id, newest.action_id, newest.raw, newest.hash))

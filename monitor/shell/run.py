@@ -9,14 +9,14 @@ from typing import Any
 
 from monitor.core.step import Core
 from monitor.model.errors import JournalLost
-from monitor.model.events import AnyEvent, Fault, HeadSeen, Request, Stamped
+from monitor.model.events import AnyEvent, Fault, HeadSeen, Request, RequestFailed, Stamped
 from monitor.model.incidents import Step
 from monitor.model.ports import Asker, Clock, Journal, Source
 from monitor.shell.inbox import Inbox, Waiting
 from monitor.shell.notices import Notices
 from monitor.shell.respond import Respond
 from monitor.shell.restore import Restored
-from monitor.shell.supervise import supervise
+from monitor.shell.supervise import fenced, supervise
 
 SNAPSHOT_EVERY = 32  # heads
 
@@ -76,7 +76,6 @@ class Loop:
                 waiting.done.set_result(stamped.seq)
         for stamped, step in entries:
             self._dispatch(stamped, step)
-            await self._keep(stamped.event)
 
     def _dispatch(self, stamped: Stamped, step: Step) -> None:
         for clearance in step.clear:
@@ -91,11 +90,17 @@ class Loop:
             self._spawn(self.respond.chase(clearance))
         if isinstance(stamped.event, HeadSeen):
             self._spawn(self.respond.at_head(stamped.event.chain_id))
+            self._spawn(self._keep(stamped.event))
         self.notices.tell(step)
         for text in step.faults:
             self._spawn(self.inbox.put(Fault(where="detector", what=text)))
 
     async def _answer(self, request: Request) -> None:
+        failed = await fenced(self._asked(request))
+        if failed:
+            await self.inbox.put(RequestFailed(chain_id=request.chain_id, key=request.key, why=failed))
+
+    async def _asked(self, request: Request) -> None:
         await self.inbox.put(await self.asker.answer(request))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -110,8 +115,9 @@ class Loop:
         finally:
             self.busy -= 1
 
-    async def _keep(self, event: AnyEvent) -> None:
-        if isinstance(event, HeadSeen) and event.header.number % SNAPSHOT_EVERY == 0:
+    async def _keep(self, event: HeadSeen) -> None:
+        """Now and then a snapshot, beside the loop: what it holds is journalled long since."""
+        if event.header.number % SNAPSHOT_EVERY == 0:
             oldest = self.core.oldest()
             if oldest is not None and oldest[0] > 0:
                 await self.journal.save_snapshot(*oldest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,6 +194,15 @@ async def _opened(settings: Settings) -> AsyncIterator[Drawbridge]:
         await opening.__aexit__(None, None, None)
 
 
+async def until(ready: Callable[[], bool], *, within_s: float = 60) -> None:
+    """Look now and then until this holds."""
+    async with asyncio.timeout(within_s):
+        while True:
+            if ready():
+                return
+            await asyncio.sleep(0.02)
+
+
 async def fend_off(siege: Siege) -> None:
     """Start the program on whatever journal there is, and end slots, each with an attack, until its pause is verified.
 
@@ -212,4 +221,4 @@ async def fend_off(siege: Siege) -> None:
         await defence.settle(True)
 
 
-__all__ = ["USES", "Siege", "besieged_chain", "fend_off", "honest_message", "lay_siege", "turning"]
+__all__ = ["USES", "Siege", "besieged_chain", "fend_off", "honest_message", "lay_siege", "turning", "until"]

@@ -16,9 +16,25 @@ def list_incidents(path: str, *, json: bool) -> int:
     """All of the journal, oldest first. 0."""
     found = asyncio.run(_listed(load_journal(path).store))
     if json:
-        print_json([plain(each.incident) | {"last_event": each.seq} for each in found])
+        print_json(
+            [
+                plain(each.incident) | {"last_event": each.seq, "highest_p": each.highest, "proven": each.proven}
+                for each in found
+            ]
+        )
     elif found:
-        columns = ("id", "opened", "threat", "assets", "state", "p", "proof", "loss seen", "actions", "last told")
+        columns = (
+            "id",
+            "opened",
+            "threat",
+            "assets",
+            "state",
+            "highest p",
+            "proof",
+            "loss seen",
+            "actions",
+            "last told",
+        )
         console().print(table("", columns, (_row(each) for each in found)))
         say("`drawbridge incidents ID` tells one whole")
     else:
@@ -54,7 +70,7 @@ async def _told(store: str, incident_id: str) -> Story | None:
 def _row(each: Listed) -> tuple[str, ...]:
     incident = each.incident
     assets = ", ".join(incident.assets) or subject(incident)
-    proof, count = "yes" if incident.proof else "no", str(len(incident.actions))
+    proof, count = "yes" if each.proven else "no", str(len(incident.actions))
     opened, last = when(incident.opened_at)[:19], when(each.at)[:19]
     loss = usd(incident.loss_seen_usd)
-    return incident.id, opened, incident.threat, assets, incident.state, f"{incident.p:.3f}", proof, loss, count, last
+    return incident.id, opened, incident.threat, assets, incident.state, f"{each.highest:.3f}", proof, loss, count, last

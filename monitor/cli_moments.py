@@ -140,8 +140,7 @@ def _outcome(event: Outcome) -> Iterator[str]:
             yield f"{event.action_id} signed by {event.signer} {shown(event.sender)}, nonce {event.nonce}{again}"
             yield f"  {shown(event.hash)}"
         case ResponseBroadcast():
-            kept = f"; refused by {', '.join(event.refused_by)}" if event.refused_by else ""
-            yield f"{event.action_id} sent; accepted by {', '.join(event.accepted_by) or 'nobody'}{kept}"
+            yield f"{event.action_id} {_sent(event)}"
         case ResponseIncluded():
             ended = "succeeded" if event.ok else "REVERTED"
             cost = f"{event.gas_used:,} gas, {event.cost / 10**18:.6f} ether"
@@ -157,6 +156,19 @@ def _outcome(event: Outcome) -> Iterator[str]:
             yield f"{event.action_id} {done} over {event.channel}" + (f": {event.why}" if event.why else "")
         case _:
             assert_never(event)
+
+
+def withheld(event: ResponseBroadcast) -> str:
+    """The mode that kept a response from being signed; empty where it went out."""
+    refused = event.refused_by[:1]
+    return refused[0] if refused and not event.accepted_by and refused[0] in ("shadow", "propose") else ""
+
+
+def _sent(event: ResponseBroadcast) -> str:
+    if withheld(event):
+        return f"withheld: {withheld(event)} mode, nothing was signed or sent"
+    kept = f"; refused by {', '.join(event.refused_by)}" if event.refused_by else ""
+    return f"sent; accepted by {', '.join(event.accepted_by) or 'nobody'}{kept}"
 
 
 def _verified(event: ResponseVerified) -> Iterator[str]:

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from monitor.cli_moments import meant, words
+from monitor.cli_moments import meant, withheld, words
 from monitor.cli_show import clock, console, say, shown, table, usd, when
 from monitor.model.actions import Refusal, Rehearsal
 from monitor.model.events import (
     ActionApproved,
     ActionFailed,
     ActionRejected,
+    ResponseBroadcast,
     ResponseDropped,
     ResponseIncluded,
     ResponseSigned,
@@ -32,14 +33,14 @@ def tell(story: Story) -> None:
     incident = story.incident
     where = ", ".join(incident.assets) or subject(incident)
     say(f"incident {incident.id}: {incident.threat} on {where}; {incident.state}")
-    proven = "proven" if incident.proof else "not proven"
-    say(f"opened {when(incident.opened_at)}; p {incident.p:.4f}, {proven}; loss seen {usd(incident.loss_seen_usd)}")
+    say(f"opened {when(incident.opened_at)}; {_likely(story)}; loss seen {usd(incident.loss_seen_usd)}")
     for action_id, action in story.actions.items():
         if action_id in incident.actions:
             say(f"{action_id}: {meant(action)}")
             say(f"  {' · '.join(_path(story, action_id)) or 'nothing came of it yet'}")
-    for assessment in _newest(story):
-        title = f"\nscore of {subject(assessment)}, {assessment.threat}: p {assessment.p:.4f}, {_sure(assessment)}"
+    for moment, assessment in _highest(story):
+        named = f"{subject(assessment)}, {assessment.threat}, at its highest ({clock(moment.at)})"
+        title = f"\nscore of {named}: p {assessment.p:.4f}, {_sure(assessment)}"
         console().print(table(title, ("group", "detector", "weight", "counted", "because"), _terms(assessment)))
     told = list(_changes(story))
     rows = ((clock(m.at), str(m.seq), m.kind, line) for m in told for line in words(m))
@@ -91,6 +92,8 @@ def _stage(value: object) -> str:
             return f"{'approved' if isinstance(value, ActionApproved) else 'rejected'} by {value.by}"
         case ResponseSigned():
             return "signed"
+        case ResponseBroadcast():
+            return f"withheld, {withheld(value)} mode" if withheld(value) else ""
         case ResponseIncluded():
             return f"included in block {value.block_number}" if value.ok else "REVERTED"
         case ResponseVerified():
@@ -101,10 +104,25 @@ def _stage(value: object) -> str:
             return ""
 
 
-def _newest(story: Story) -> list[Assessment]:
-    """The last judgement of each hypothesis, the most likely first."""
-    last = {(m.value.subject, m.value.threat): m.value for m in story.moments if isinstance(m.value, Assessment)}
-    return sorted(last.values(), key=lambda assessment: -assessment.p)
+def _likely(story: Story) -> str:
+    """What it was at its worst, and what it is now: a pause that works takes the evidence away."""
+    highest, now = _highest(story), story.incident
+    if not highest:
+        return f"p {now.p:.4f}, {'proven' if now.proof else 'not proven'}"
+    proven = "proven" if any(assessment.proof for _, assessment in highest) else "not proven"
+    later = "" if now.p == highest[0][1].p else f" ({now.p:.4f} when last told)"
+    return f"p {highest[0][1].p:.4f}, {proven}{later}"
+
+
+def _highest(story: Story) -> list[tuple[Moment, Assessment]]:
+    """The strongest judgement of each hypothesis, the most likely first."""
+    best: dict[tuple[Subject, str], tuple[Moment, Assessment]] = {}
+    for moment in story.moments:
+        if isinstance(found := moment.value, Assessment):
+            known = best.get((found.subject, found.threat))
+            if known is None or found.p > known[1].p:
+                best[found.subject, found.threat] = moment, found
+    return sorted(best.values(), key=lambda pair: -pair[1].p)
 
 
 def _changes(story: Story) -> Iterator[Moment]:

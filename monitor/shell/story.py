@@ -151,11 +151,13 @@ class Teller:
 
 
 class Listed(Struct):
-    """An incident in a list: as it was last told, and when."""
+    """An incident in a list: as it was last told, when, and how likely it was at its worst."""
 
     incident: Incident
     seq: int
     at: Instant
+    highest: float = 0.0
+    proven: bool = False
 
 
 async def told(
@@ -179,8 +181,10 @@ async def listed(journal: Journal, *, progress: Progress = lambda _: None) -> li
     found: dict[str, Listed] = {}
     async for stamped, step in concluded(journal):
         progress(stamped.seq)
-        for incident in step.incidents:
-            found[incident.id] = Listed(incident, stamped.seq, stamped.seen_at)
+        for now in step.incidents:
+            was = found.get(now.id) or Listed(now, 0, now.opened_at)
+            highest, proven = max(was.highest, now.p), was.proven or now.proof
+            found[now.id] = Listed(now, stamped.seq, stamped.seen_at, highest, proven)
     return list(found.values())
 
 

@@ -12,7 +12,14 @@ from msgspec.structs import replace
 from monitor.clock import ManualClock
 from monitor.core.step import Core
 from monitor.model.chain import Reading
-from monitor.model.events import AnyEvent, CandidatesRehearsed, ConfigurationLoaded, Stamped, TransactionMined
+from monitor.model.events import (
+    AnyEvent,
+    CandidatesRehearsed,
+    ConfigurationLoaded,
+    ResponseBroadcast,
+    Stamped,
+    TransactionMined,
+)
 from monitor.model.incidents import Step
 from monitor.model.units import SECOND, Instant
 from monitor.settings import Settings, load
@@ -95,8 +102,14 @@ def theft(scribe: Scribe) -> TransactionMined:
     return replace(event, effects=replace(event.effects, readings=readings))
 
 
-async def write_theft(path: str, *, code_version: str = CODE_VERSION, more: Sequence[AnyEvent] = ()) -> str:
-    """A whole incident, from the theft to the verified pause; the id of the pause."""
+async def write_theft(
+    path: str,
+    *,
+    code_version: str = CODE_VERSION,
+    more: Sequence[AnyEvent] = (),
+    sent: ResponseBroadcast | None = None,
+) -> str:
+    """A whole incident, from the theft to the verified pause, or to what became of sending it; the id of the pause."""
     settings = load(path, secrets=False)
     await migrate(settings.store)
     async with await SqlJournal.open(settings.store) as journal:
@@ -106,6 +119,9 @@ async def write_theft(path: str, *, code_version: str = CODE_VERSION, more: Sequ
         step = await scribe.write(theft(scribe))
         action = step.rehearse[0].actions[0]
         await scribe.write(CandidatesRehearsed(incident=action.incident, rehearsals=(rehearsal(action.id),)))
+        if sent is not None:
+            await scribe.write(replace(sent, action_id=action.id))
+            return action.id
         await scribe.write(signed(action.id), broadcast(action.id), head(11), included(action.id), head(12))
         await scribe.write(verified(action.id), *more)
     return action.id

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 from eth_utils.address import is_checksum_address
+from msgspec.structs import replace
 
 from monitor.cli import app
 from monitor.cli_main import run
 from monitor.cli_show import clean
 from monitor.clock import SystemClock
-from monitor.model.events import Disarmed, Fault
+from monitor.model.events import Disarmed, Fault, Stamped, Tick
+from monitor.model.incidents import Step
 from monitor.settings import load
 from monitor.shell.restore import restore
-from monitor.shell.story import told
+from monitor.shell.story import listed, told
 from monitor.store.anchor import Anchor
 from monitor.store.anchor_key import AnchorKey
 from monitor.store.audit import key_path
@@ -27,7 +29,7 @@ from monitor.store.journal import SqlJournal
 from monitor.store.migrate import migrate
 from tests.cli.cli_journal import Scribe, configured, write_theft
 from tests.cli.cli_journal import theft as stolen
-from tests.core.builders import head
+from tests.core.builders import broadcast, head
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -60,6 +62,29 @@ def test_incidents_are_listed(cli: Cli, theft: str) -> None:
     code, out, _ = cli("incidents", "--json", "--config", theft)
     (listed,) = json.loads(out)
     assert (listed["id"], listed["threat"], listed["state"], listed["proof"]) == ("4", "exploit", "contained", True)
+
+
+async def test_what_was_likely_once_stays_told_when_its_evidence_is_gone(cli: Cli, theft: str) -> None:
+    async with await SqlJournal.open(load(theft, secrets=False).store) as journal:
+        (was,) = await listed(journal)
+        seq, at = await journal.last()
+        now = replace(was.incident, p=0.0001, proof=False)
+        await journal.append([(Stamped(seq + 1, at, Tick()), Step(seq + 1, incidents=(now,)))])
+    _, out, _ = await asyncio.to_thread(cli, "incidents", "--json", "--config", theft)
+    (told_now,) = json.loads(out)
+    assert (told_now["p"], told_now["highest_p"]) == (0.0001, was.incident.p)
+    assert (told_now["proof"], told_now["proven"]) == (False, True)
+    _, out, _ = await asyncio.to_thread(cli, "incidents", "4", "--config", theft)
+    assert f"p {was.incident.p:.4f}, proven (0.0001 when last told)" in out
+    assert "at its highest" in out
+
+
+async def test_what_shadow_withheld_says_so(cli: Cli, tmp_path: Path) -> None:
+    path = configured(tmp_path)
+    await write_theft(path, sent=broadcast("", accepted_by=(), refused_by=("shadow",)))
+    _, out, _ = await asyncio.to_thread(cli, "incidents", "4", "--config", path)
+    assert "withheld, shadow mode +" in out
+    assert "withheld: shadow mode, nothing was signed or sent" in out
 
 
 def test_one_incident_is_told_whole(cli: Cli, theft: str) -> None:

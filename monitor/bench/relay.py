@@ -1,8 +1,9 @@
 """The node's side of the reaction figure: a relay before a real node that notes when things pass, and changes nothing.
 
 It runs in a process of its own and holds no bytes back: what comes is passed on first and looked at afterwards. It
-prints its ports, then a line for each pending notice written to a subscriber and each raw transaction received, with
-the nanosecond at which that happened. Each line that it is given is a raw transaction, which it sends to the node.
+prints its ports. Each line that it is given is a raw transaction, which it sends to the node. When it receives one from
+a client it prints the pending notices that it wrote to subscribers since, and the transaction, each with its
+nanosecond. Until then it is silent, so that whoever reads it has nothing to do while the clock runs.
 
     python -m monitor.bench.relay <port of the node> <how many ports to open>
 """
@@ -24,6 +25,7 @@ _SUBSCRIPTION: Final = b'"eth_subscription"'
 _KEPT: Final = 4096  # of what a subscriber was sent, for a notice in two pieces
 _MAX_FRAME: Final = 1 << 20
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux only
+_waiting: dict[str, int] = {}  # pending notices written since the last line that we were given, by hash
 
 
 class Node(asyncio.Protocol):
@@ -44,7 +46,7 @@ class Node(asyncio.Protocol):
         seen = self._tail + data
         if _SUBSCRIPTION in seen:
             for found in _HASH.findall(seen):
-                note("notice", now, found.decode())
+                _waiting.setdefault(found.decode(), now)
         self._tail = data[-_KEPT:]
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -74,7 +76,7 @@ class Client(asyncio.Protocol):
             self._there.write(data)
         for payload in self._frames.take(data):
             for found in _RAW.findall(payload):
-                note("raw", now, found.decode())
+                tell(now, found.decode())
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._there is not None:
@@ -133,6 +135,14 @@ class Frames:
         return (int.from_bytes(buffer[at + 4 : at + 4 + size], "big") ^ mask).to_bytes(size, "big")
 
 
+def tell(at_ns: int, raw: str) -> None:
+    """A raw transaction came: what was written before it, and it."""
+    for tx_hash, written_ns in _waiting.items():
+        note("notice", written_ns, tx_hash)
+    _waiting.clear()
+    note("raw", at_ns, raw)
+
+
 def note(kind: str, at_ns: int, what: str) -> None:
     sys.stdout.write(json.dumps({"kind": kind, "ns": at_ns, "what": what}) + "\n")
     sys.stdout.flush()
@@ -147,6 +157,7 @@ async def _serve(port: int, count: int) -> None:
         given = asyncio.StreamReader(limit=_MAX_FRAME)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(given), sys.stdin)
         while line := await given.readline():  # until whoever started it is gone
+            _waiting.clear()
             await send(port, line.decode().strip())
         for server in servers:
             server.close()

@@ -25,6 +25,7 @@ from monitor.model.signals import Signal
 CHECK_AFTER = (1, 3, 12)
 MOST_CHASES = 10  # at every head; then at every tenth
 WITHHELD = ("shadow", "propose")
+PERSON = "person"  # the gate of what a person decided
 _UNSENT = ("rehearsing", "waiting", "refused", "cleared")
 _ON_ITS_WAY = ("cleared", "signed", "sent")
 _ON_CHAIN = ("included", "verified")
@@ -110,6 +111,13 @@ def holds_open(record: ActionRecord) -> bool:
     return held_back or record.stage in (*_ON_ITS_WAY, "included")
 
 
+def entrust(state: CoreState) -> None:
+    """Whoever disarms is in charge of what is in force: if that is lifted, a person did it, and it is not done anew."""
+    for record in state.actions.values():
+        if record.stage in _ON_CHAIN:
+            record.gate, record.reason = PERSON, "lifted after somebody disarmed"
+
+
 def lapse(state: CoreState, chain_id: int, head: Header) -> None:
     """What ran out on chain is over: the same attack calls for a new one, at once where it paid when last replayed."""
     for record in state.actions.values():
@@ -117,7 +125,8 @@ def lapse(state: CoreState, chain_id: int, head: Header) -> None:
         if over and record.chain_id == chain_id and record.stage in _ON_CHAIN:
             record.stage = "lapsed"
             incident = state.incidents.get(record.action.incident)
-            if incident is not None and incident.stage == "contained" and record.attack_pays_usd > 0:
+            pays = record.attack_pays_usd > 0 and record.gate != PERSON
+            if incident is not None and incident.stage == "contained" and pays:
                 incident.stage = "responding"
 
 
@@ -224,6 +233,8 @@ def _note_verified(record: ActionRecord, event: ResponseVerified) -> None:
     record.attack_pays_usd, record.blocked = event.attack_pays_usd, event.blocked
     if event.holds == "holds":
         record.stage = "verified"
+    elif event.holds == "fails" and record.gate == PERSON:
+        record.stage = "lapsed"
     elif event.holds == "fails":
         record.stage, record.gate, record.reason = "failed", "verification", event.why
 

@@ -182,6 +182,8 @@ class Core:
                 self._touch_responding(out)
             case Disarmed() | Armed():
                 state.armed = isinstance(event, Armed)
+                if not state.armed:
+                    responses.entrust(state)
                 out.notify.append(telling.switched(state, event))
             case ConfigurationLoaded(mode=mode):  # another release, or a restart: whoever was suspended may try again
                 state.suspended.clear()
@@ -210,7 +212,9 @@ class Core:
         if isinstance(event, ResponseVerified):
             if event.holds == "holds" and record.stage == "verified" and incident.stage != "closed":
                 incident.stage = "responding" if event.blocked == "fails" else "contained"
-            if record.stage == "failed":  # it was lifted, or never held: what it answered calls for a new one
+            if (
+                record.stage in ("failed", "lapsed") and incident.stage == "responding"
+            ):  # what goes on calls for a new one
                 out.press(incident)
             head = self._state.heads.get(record.chain_id)
             if head is not None and responses.wants_extension(self._state, record, head.header):

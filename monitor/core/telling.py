@@ -67,7 +67,7 @@ def _news(record: ActionRecord) -> tuple[str, Severity, str] | None:
             said = _FAILED.get(record.gate, f"FAILED: {record.gate}")
             return f"failed:{record.gate}", "critical", f"{said} (block {record.included_block})"
         case "lapsed":
-            return "lapsed", "page", "ran out by itself"
+            return "lapsed", "page", "was lifted by a person" if record.gate == "person" else "ran out by itself"
         case _:
             return None
 

@@ -9,9 +9,11 @@ from monitor.core.responses import MOST_CHASES
 from monitor.core.state import ActionRecord
 from monitor.model.actions import ExtendPause, Notify
 from monitor.model.events import (
+    Armed,
     BlockOrphaned,
     CandidatesRehearsed,
     ConfigurationLoaded,
+    Disarmed,
     Fault,
     HealthSeen,
     NotificationSent,
@@ -33,6 +35,7 @@ from tests.core.builders import (
     feed_to_containment,
     h,
     head,
+    head_at,
     included,
     mined,
     pending,
@@ -181,6 +184,35 @@ def test_a_pause_that_somebody_lifted_is_made_anew_when_the_attack_goes_on() -> 
     driver.feed(head(20), mined(2, block=20))
     step = driver.feed(verified(action_id, holds="fails", why="not paused"))
     assert step.rehearse[0].actions[0].id == f"{action_id}/2"
+
+
+def test_a_pause_that_is_lifted_after_somebody_disarmed_is_not_made_anew() -> None:
+    driver = core(thief())
+    action_id = feed_to_containment(driver)
+    driver.feed(Disarmed(by="ann", reason="to resume"), head(13))
+    step = driver.feed(verified(action_id, after_blocks=3, holds="fails", why="not paused"))
+    assert record(driver, action_id).stage == "lapsed"
+    assert not step.rehearse
+    assert not driver.feed(Armed(by="ann", reason="resumed"), head(14)).rehearse
+    assert step.incidents[0].state == "contained"
+
+
+def test_a_pause_that_a_person_lifted_is_made_anew_once_the_attack_goes_on() -> None:
+    driver = core(thief())
+    action_id = feed_to_containment(driver)
+    driver.feed(Disarmed(by="ann", reason="to resume"), Armed(by="ann", reason="resumed"), head(20), mined(2, block=20))
+    step = driver.feed(verified(action_id, after_blocks=9, holds="fails", why="not paused"))
+    assert step.rehearse[0].actions[0].id == f"{action_id}/2"
+
+
+def test_what_a_person_answers_for_does_not_begin_again_when_it_runs_out() -> None:
+    driver = core(thief())
+    action_id = feed_to_containment(driver)
+    record(driver, action_id).attack_pays_usd = Usd(5_000_000)
+    driver.feed(Disarmed(by="ann", reason="it is handled"))
+    driver.feed(head_at(2_000, record(driver, action_id).lapses_at_s + 1))
+    assert record(driver, action_id).stage == "lapsed"
+    assert driver.core.state.incidents[action_id.split("/")[0]].stage == "contained"
 
 
 def test_inclusion_that_is_told_twice_counts_once() -> None:

@@ -142,6 +142,14 @@ def test_a_pause_that_runs_out_is_told() -> None:
     assert [n.title for n in told(driver.core.state, _incident(driver))] == ["pause of vault ran out by itself"]
 
 
+def test_a_pause_that_a_person_lifted_is_told_as_such() -> None:
+    driver = _thief()
+    feed_to_containment(driver)
+    driver.feed(Disarmed(by="ann", reason="to resume"))
+    _record(driver).stage = "lapsed"
+    assert [n.title for n in told(driver.core.state, _incident(driver))] == ["pause of vault was lifted by a person"]
+
+
 def test_a_longer_pause_is_only_for_the_record() -> None:
     state, incident = _with(_extension(), blocked="UNPROVEN")
     (notice,) = told(state, incident)

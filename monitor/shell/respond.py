@@ -6,7 +6,9 @@ finds cleared, signed or sent is taken up where it stopped. What raises becomes 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from monitor.core.state import ActionRecord
@@ -30,6 +32,7 @@ from monitor.shell.prearm import Prearm
 from monitor.shell.supervise import fenced
 
 BUMP_AFTER = 1  # chases with the same bytes before the fee is raised
+AHEAD_S = 0.1  # that a pre-armed response has the node and this process to itself
 
 
 class Respond:
@@ -51,6 +54,7 @@ class Respond:
         self._killed = killed
         self._by_kind: dict[type[Action], Responder] = {kind: r for r in responders for kind in r.handles}
         self._ready: dict[str, Rehearsed] = {}
+        self._ahead: dict[str, asyncio.Event] = {}
         self.prearmed = Prearm(assets=assets, plan=self._plan, lab=lab)
 
     async def rehearse(self, wanted: Candidates) -> None:
@@ -66,7 +70,11 @@ class Respond:
 
     async def execute(self, clearance: Clearance) -> None:
         """Sign, journal, send."""
-        await self._reported(clearance.action_id, "execution", self._execute(clearance))
+        try:
+            await self._reported(clearance.action_id, "execution", self._execute(clearance))
+        finally:
+            if clearance.action_id in self._ahead:
+                self._ahead[clearance.action_id].set()
 
     async def chase(self, clearance: Clearance) -> None:
         """Look for a sent response; send its bytes again, then at a higher fee."""
@@ -96,7 +104,7 @@ class Respond:
         at_hand = self._at_hand(wanted)
         if at_hand is not None:
             self._ready[at_hand.plan.action.id] = at_hand
-            await self._inbox.put(CandidatesRehearsed(incident=wanted.incident, rehearsals=(at_hand.rehearsal,)))
+            await self._go_ahead(CandidatesRehearsed(incident=wanted.incident, rehearsals=(at_hand.rehearsal,)))
         plans: list[Plan] = []
         refused: list[Rehearsal] = []
         for action in wanted.actions:
@@ -111,6 +119,18 @@ class Respond:
         self._ready.update(ready)
         rehearsals = (*report.rehearsals, *refused)
         await self._inbox.put(CandidatesRehearsed(incident=wanted.incident, rehearsals=rehearsals))
+
+    async def _go_ahead(self, found: CandidatesRehearsed) -> None:
+        """Tell the core, and let what it clears go out first: the rehearsal that follows would take its time."""
+        (rehearsal,) = found.rehearsals
+        gone = self._ahead[rehearsal.action_id] = asyncio.Event()
+        try:
+            await self._inbox.put(found)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AHEAD_S):
+                    await gone.wait()
+        finally:
+            del self._ahead[rehearsal.action_id]
 
     def _at_hand(self, wanted: Candidates) -> Rehearsed | None:
         """The pre-armed response, where this is the only candidate and rests on a proof."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -358,6 +359,30 @@ async def test_with_a_proof_the_pre_armed_pause_is_out_before_the_lab_has_answer
     reports = world.journal.events(CandidatesRehearsed)
     assert [r.rehearsals[0].why[:9] for r in reports] == ["pre-armed", ""], "the whole rehearsal is journalled after"
     assert world.log.count("signed") == 1
+
+
+def valid_at_ten(plan: Plan) -> Rehearsal:
+    return rehearsal(plan.action.id, block_number=10, block_hash=block_hash(10))
+
+
+async def test_the_whole_rehearsal_begins_only_when_the_pre_armed_pause_is_out() -> None:
+    async with turning(lab=FakeLab(finds=valid_at_ten), assets=(automatic(),)) as world:
+        await world.says(head(10))
+        await world.says(mined())
+        (incident,) = asked_about_incidents(world)
+    assert world.log.index("sent") < world.log.index(f"rehearsed {incident}")
+
+
+async def test_a_pre_armed_pause_that_goes_nowhere_holds_the_whole_rehearsal_up_for_a_moment_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("monitor.shell.respond.AHEAD_S", 0.01)
+    async with turning(lab=FakeLab(finds=valid_at_ten), assets=(automatic(),)) as world:
+        await world.says(head(10))
+        world.respond.execute = lambda clearance: asyncio.sleep(0)  # type: ignore[method-assign]
+        world.feed.say(mined())
+        await world.until(lambda: asked_about_incidents(world))
+    assert "signed" not in world.log
 
 
 async def test_a_pre_armed_pause_of_an_older_head_is_not_used() -> None:

@@ -101,11 +101,8 @@ def propose(bench: Bench, incident: IncidentRecord, out: Conclusions) -> None:
         _ask_lab(incident, asked, out)
 
 
-def extend(bench: Bench, record: ActionRecord, out: Conclusions) -> None:
+def extend(bench: Bench, incident: IncidentRecord, record: ActionRecord, out: Conclusions) -> None:
     """Ask the lab about holding a pause longer."""
-    incident = bench.state.incidents.get(record.action.incident)
-    if incident is None:
-        return
     action = planning.extension(bench.state, record)
     new = ActionRecord(action, record.chain_id, "rehearsing", bench.state.now, record.p, record.proof)
     if not record.proof:

@@ -58,6 +58,8 @@ def after_the_lab(bench: Bench, record: ActionRecord, rehearsal: Rehearsal, inci
         return Refusal(action.id, "fork", f"{rehearsal.valid}: {rehearsal.why}", recoverable=False)
     if len(assets) < len(action.assets):
         return Refusal(action.id, "candidates", "an asset of it is not configured any more", recoverable=False)
+    if action.action_class >= ActionClass.IRREVERSIBLE:
+        return Refusal(action.id, "autonomy", "class 4 is for a Safe to propose, never sent by us", recoverable=False)
     stopped = _stopped(bench, action, assets)
     if stopped is not None:
         return stopped

@@ -141,9 +141,8 @@ def _belongs(incident: IncidentRecord, key: str, hypothesis: Hypothesis, asset: 
 
 
 def _open(state: CoreState, hypothesis: Hypothesis, asset: Asset | None) -> IncidentRecord:
-    incident_id = f"{state.seq}"
-    while incident_id in state.incidents:
-        incident_id += "+"
+    newest = next(reversed(state.incidents), "")
+    incident_id = f"{newest}+" if newest.rstrip("+") == f"{state.seq}" else f"{state.seq}"
     opened = IncidentRecord(
         id=incident_id,
         threat=hypothesis.threat,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from monitor.core.state import ActionRecord, CoreState, IncidentRecord
-from monitor.model.actions import Check, Clearance, ExtendPause, Pause, Tighten
+from monitor.model.actions import AnyAction, Check, Clearance, ExtendPause, Pause, Tighten
 from monitor.model.chain import Header
 from monitor.model.events import (
     ActionFailed,
@@ -111,6 +111,15 @@ def holds_open(record: ActionRecord) -> bool:
     return held_back or record.stage in (*_ON_ITS_WAY, "included")
 
 
+def lasts_s(action: AnyAction) -> int:
+    """Seconds for which it holds on chain; 0 for what holds nothing there."""
+    match action:
+        case Pause(duration_s=seconds) | ExtendPause(duration_s=seconds) | Tighten(until_s=seconds):
+            return seconds
+        case _:
+            return 0
+
+
 def entrust(state: CoreState) -> None:
     """Whoever disarms is in charge of what is in force: if that is lifted, a person did it, and it is not done anew."""
     for record in state.actions.values():
@@ -210,15 +219,13 @@ def _note_included(state: CoreState, record: ActionRecord, event: ResponseInclud
         record.stage, record.gate, record.reason = "failed", "chain", "the response reverted on chain"
         return
     record.stage = "included"
-    match record.action:
-        case Pause(duration_s=duration_s) | Tighten(until_s=duration_s):
-            record.lapses_at_s = timestamp + duration_s
-        case ExtendPause(id=action_id, duration_s=duration_s):
-            paused = state.actions.get(action_id.rsplit("/extend/", 1)[0])
-            if paused is not None and paused.stage in (*_ON_CHAIN, "lapsed"):
-                paused.lapses_at_s, paused.stage = timestamp + duration_s, "verified"
-        case _:
-            return
+    until = timestamp + lasts_s(record.action)
+    if not isinstance(record.action, ExtendPause):
+        record.lapses_at_s = until
+        return
+    paused = state.actions.get(record.action.id.rsplit("/extend/", 1)[0])
+    if paused is not None and paused.stage in (*_ON_CHAIN, "lapsed"):
+        paused.lapses_at_s, paused.stage = until, "verified"
 
 
 def _note_dropped(record: ActionRecord) -> None:

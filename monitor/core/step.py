@@ -18,7 +18,7 @@ from monitor.core.detecting import Found
 from monitor.core.gates import Bench
 from monitor.core.health import note_health
 from monitor.core.history import History
-from monitor.core.state import ActionRecord, ChainHead, CoreState, Snapshot
+from monitor.core.state import ActionRecord, ChainHead, CoreState, IncidentRecord, Snapshot
 from monitor.model.actions import Check, Clearance
 from monitor.model.chain import Header
 from monitor.model.codec import decode
@@ -126,10 +126,10 @@ class Core:
         deciding.weigh(self._bench, found.signals, event, out)
         deciding.withdraw(self._bench, lost, out)
         out.requests.extend(self._fresh(found))
-        for incident_id in out.pressing or self._retry(event):
-            deciding.propose(self._bench, state.incidents[incident_id], out)
-        for incident_id in out.touched:
-            deciding.announce(self._bench, state.incidents[incident_id], out)
+        for incident in self._known(out.pressing or self._retry(event)):
+            deciding.propose(self._bench, incident, out)
+        for incident in self._known(out.touched):
+            deciding.announce(self._bench, incident, out)
         checks, chases = self._due(event, out)
         if isinstance(event, PendingSimulated | TransactionMined):
             checks += responses.doubted(state, found.signals)
@@ -138,7 +138,7 @@ class Core:
             signals=tuple(found.signals),
             requests=tuple(out.requests),
             assessments=tuple(out.assessments),
-            incidents=tuple(incidents.shown(state, state.incidents[i]) for i in out.touched),
+            incidents=tuple(incidents.shown(state, incident) for incident in self._known(out.touched)),
             rehearse=tuple(out.rehearse),
             clear=tuple(out.clear),
             refuse=tuple(out.refuse),
@@ -147,6 +147,10 @@ class Core:
             notify=tuple(out.notify),
             faults=tuple(found.faults),
         )
+
+    def _known(self, incident_ids: Sequence[str]) -> list[IncidentRecord]:
+        """Those that were not forgotten since, for want of room."""
+        return [self._state.incidents[i] for i in incident_ids if i in self._state.incidents]
 
     def _ask(self, stamped: Stamped) -> Found:
         watchers = self._watchers.get(type(stamped.event).__name__, ())
@@ -218,7 +222,7 @@ class Core:
                 out.press(incident)
             head = self._state.heads.get(record.chain_id)
             if head is not None and responses.wants_extension(self._state, record, head.header):
-                deciding.extend(self._bench, record, out)
+                deciding.extend(self._bench, incident, record, out)
 
     def _judged_by_person(self, event: ActionApproved | ActionRejected, out: Conclusions) -> None:
         record = self._state.actions.get(event.action_id)

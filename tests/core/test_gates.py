@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.core.limits import Act
-from monitor.model.actions import Tighten
+from monitor.model.actions import ActionClass, Tighten
 from monitor.model.assets import Level
 from monitor.model.chain import Effects, Transfer
 from monitor.model.events import (
@@ -23,6 +24,7 @@ from monitor.model.events import (
     Tick,
 )
 from monitor.model.incidents import Step
+from monitor.model.policy import Policy
 from monitor.model.units import DOLLAR, NATIVE, SECOND, Instant, Usd
 from tests.core.builders import (
     CHAIN,
@@ -35,6 +37,7 @@ from tests.core.builders import (
     pending,
     rehearsal,
     signal,
+    strong,
     vault,
     wallet,
 )
@@ -345,3 +348,31 @@ def test_the_bid_is_a_share_of_what_is_saved_and_never_above_the_limit() -> None
 
 def test_a_response_may_always_cost_a_little_even_where_nothing_has_a_price() -> None:
     assert bid_for(500).max_cost == bid_for(100_000, price=False).max_cost == 2 * 10**16
+
+
+@pytest.mark.parametrize(
+    ("action_class", "approvable"), [(ActionClass.GLOBAL, True), (ActionClass.IRREVERSIBLE, False)]
+)
+def test_nothing_of_class_three_or_above_is_ever_cleared_by_itself(action_class: ActionClass, approvable: bool) -> None:
+    """Whatever the evidence and the autonomy: a proof, four groups, level 3."""
+    driver = core(says(signal(), *(strong(n) for n in range(4))))
+    action_id, _ = attacked(driver)
+    record = driver.core.state.actions[action_id]
+    record.action = replace(record.action, action_class=action_class)
+    step = answered(driver, action_id)
+    assert not step.clear
+    assert (step.refuse[0].gate, step.refuse[0].recoverable) == ("autonomy", approvable)
+
+
+def test_what_cannot_be_undone_is_not_sent_even_where_a_person_approves() -> None:
+    driver = core(says(signal()))
+    action_id, _ = attacked(driver)
+    record = driver.core.state.actions[action_id]
+    record.action, record.approved_by = replace(record.action, action_class=ActionClass.IRREVERSIBLE), "ann"
+    assert not answered(driver, action_id).clear
+
+
+def test_a_single_node_asks_a_person_above_the_class_that_it_is_trusted_with() -> None:
+    driver = core(says(signal()), quorum=1, policy=Policy(single_node_max_class=1))
+    action_id, _ = attacked(driver)
+    assert "single node" in answered(driver, action_id).refuse[0].reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from monitor.core.responses import lasts_s
 from monitor.core.state import ActionRecord
 from monitor.model.events import ActionFailed, AnyEvent, CandidatesRehearsed, HealthSeen, ResponseDropped
 from monitor.model.units import DOLLAR, Usd
@@ -222,3 +223,9 @@ def test_an_answer_about_what_nobody_asked_clears_nothing() -> None:
     incident = action_id.split("/")[0]
     report = CandidatesRehearsed(incident=incident, rehearsals=(rehearsal(f"{incident}/pause/unknown"),))
     assert not driver.feed(report).clear
+
+
+def test_a_notice_holds_nothing_on_chain() -> None:
+    driver = core(thief())
+    (notice,) = driver.feed(head(10), mined()).notify
+    assert lasts_s(notice) == 0

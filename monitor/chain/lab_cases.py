@@ -125,9 +125,7 @@ def variants(
 
     `again` is whether doing it once more could matter: not where the attack as seen takes nearly all that there is.
     """
-    if case.asset.address not in {each.sender for each in case.transactions}:
-        fresh = tuple(msgspec.structs.replace(each, sender=FRESH) for each in case.transactions)
-        yield msgspec.structs.replace(case, name="fresh caller", transactions=fresh, funded=case.funded | {FRESH})
+    yield from from_fresh_caller(case)
     if not again:
         return
     twice = case.transactions * 2
@@ -135,6 +133,13 @@ def variants(
     if (scaled := _scaled(case, transfers, held)) is not None:
         yield scaled
     yield from _fresh_messages(case, transfers, mined=mined)
+
+
+def from_fresh_caller(case: Case) -> Iterator[Case]:
+    """The attack by somebody who never was there; none where the asset itself sends it."""
+    if case.asset.address not in {each.sender for each in case.transactions}:
+        fresh = tuple(msgspec.structs.replace(each, sender=FRESH) for each in case.transactions)
+        yield msgspec.structs.replace(case, name="fresh caller", transactions=fresh, funded=case.funded | {FRESH})
 
 
 def sister_cases(

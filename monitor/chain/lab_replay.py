@@ -12,13 +12,13 @@ nothing but the holdings ends it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
-from monitor.chain.lab_cases import Case, Scene, Side, attack_run, senders, sister_cases, variants
+from monitor.chain.lab_cases import Case, Scene, Side, attack_run, from_fresh_caller, senders, sister_cases, variants
 from monitor.chain.lab_findings import Findings
 from monitor.chain.lab_loss import Loss, holdings_usd, loss_of, together
 from monitor.chain.lab_past import Past, Pasts
@@ -88,10 +88,13 @@ class Replay:
         self.findings.asset = self.asset.name
         try:
             async with asyncio.timeout(self.deadline.left_ms() / 1_000):
-                seen = await self._as_seen(await self._ways())
+                ways = await self._ways()
+                async with asyncio.TaskGroup() as group:
+                    beside = group.create_task(self._beside(ways[0]))
+                    seen = await self._as_seen(ways)
                 if seen is not None and self.variants:
                     async with asyncio.timeout(VARIANTS_S):
-                        await self._in_other_words(seen)
+                        await self._in_other_words(seen, beside.result())
         except TimeoutError:
             self.findings.why = self.findings.why or "time was up"
         except DrawbridgeError as error:
@@ -140,12 +143,23 @@ class Replay:
         self.findings.why = _why_not(block.result()[0][0] for block in blocks)
         return None
 
-    async def _in_other_words(self, seen: Case) -> None:
-        """Variants, in chunks that do not wait for each other."""
+    async def _beside(self, seen: Case) -> dict[str, Outcomes]:
+        """The variant that needs nothing of what the attack shows, run at the same time where that is pending."""
+        if not self.variants or self.attack.mined or self.maybe_mined:
+            return {}
+        cases = tuple(from_fresh_caller(seen))
+        outcomes = await self._run(cases, context=self.scene.first, traced=False)
+        return {case.name: by_side for case, by_side in zip(cases, outcomes, strict=True)}
+
+    async def _in_other_words(self, seen: Case, done: Mapping[str, Outcomes]) -> None:
+        """Variants, in chunks that do not wait for each other. `done` are those that ran before."""
         held = self._held()
         moved = [transfer for each in self.effects for transfer in each.transfers]
         again = self.findings.leaves_much()
         cases = list(variants(seen, moved, held, mined=self.attack.mined, again=again))
+        for case in (each for each in cases if each.name in done):
+            self.findings.note_variant(case, self.sides, self._losses(case, done[case.name]))
+        cases = [each for each in cases if each.name not in done]
         cases += sister_cases(seen, self.frames, self._sisters(), await self._code(seen))
         async with asyncio.TaskGroup() as group:
             for at in range(0, len(cases), CHUNK):
@@ -156,9 +170,10 @@ class Replay:
         for case, by_side in zip(cases, outcomes, strict=True):
             self.findings.note_variant(case, self.sides, self._losses(case, by_side))
 
-    async def _run(self, cases: Sequence[Case], *, context: BlockContext) -> list[Outcomes]:
-        """By case and side. Where nobody answers every outcome says so."""
-        traced = not self.frames and not self.attack.mined and bool(self._sisters()) and context is self.scene.first
+    async def _run(self, cases: Sequence[Case], *, context: BlockContext, traced: bool = True) -> list[Outcomes]:
+        """By case and side, `traced` where sisters need frames. Where nobody answers every outcome says so."""
+        unknown = not (self.frames or self.attack.mined) and bool(self._sisters())
+        traced = traced and unknown and context is self.scene.first
         runs = [
             attack_run(self.scene, case, side, context=context, trace=traced and side is self.sides[0])
             for case in cases

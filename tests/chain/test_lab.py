@@ -210,6 +210,14 @@ async def test_plans_are_rehearsed_together_at_one_head(world: LabWorld) -> None
     assert len({each.block_hash for each in event.rehearsals}) == 1
 
 
+async def test_a_pending_attack_is_run_from_a_fresh_caller_too(market: tuple[LabWorld, Attack]) -> None:
+    world, attack = market
+    found = await world.rehearse(world.pausing("market"), attack)
+    (fresh,) = (variant for variant in found.variants if variant.name == "fresh caller")
+    assert (fresh.verdict, fresh.loss_with_usd) == ("holds", 0)
+    assert fresh.loss_without_usd > 0
+
+
 async def test_an_attack_that_does_not_pay_shows_nothing(market: tuple[LabWorld, Attack]) -> None:
     world, attack = market
     await world.respond(world.pausing("market"))

@@ -18,7 +18,7 @@ from monitor.settings import Settings, load
 from monitor.store.database import exists, place
 from monitor.store.journal import SqlJournal
 from monitor.store.ledger import SqlLedger
-from monitor.wiring import core_of
+from monitor.wiring_core import core_of
 
 LAG_BLOCKS = 3  # a head older than this many slots is told
 

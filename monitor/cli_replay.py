@@ -24,7 +24,7 @@ from monitor.shell.replay import Difference, replay, restored_before
 from monitor.shell.story import told
 from monitor.store.journal import SqlJournal
 from monitor.version import CODE_VERSION
-from monitor.wiring import core_of
+from monitor.wiring_core import core_of
 
 SHOWN: Final = 50
 

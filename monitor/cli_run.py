@@ -22,7 +22,8 @@ from monitor.settings import Settings, load
 from monitor.shell.overview import Overview
 from monitor.store.database import place
 from monitor.version import VERSION
-from monitor.wiring import Drawbridge, core_of, open_drawbridge
+from monitor.wiring import Drawbridge, open_drawbridge
+from monitor.wiring_core import core_of
 
 DRAIN_S: Final = 5.0
 LAST_RESORT_S: Final = 9.5  # after SIGTERM the process is gone by then, whatever hangs

@@ -5,15 +5,12 @@ Which Submit is wired is the mode, and it is decided here, once.
 
 from __future__ import annotations
 
-import importlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from detectors import CATALOGUE as DETECTORS
 from monitor.chain.bindings import binding
 from monitor.chain.gas_health import gas_health
 from monitor.chain.gate_view import GateView
@@ -25,12 +22,11 @@ from monitor.chain.submit import EnforceSubmit
 from monitor.chain.withheld import ProposeSubmit, ShadowSubmit
 from monitor.clock import SystemClock
 from monitor.core.step import Core
-from monitor.evm.watch import PackedLabels, Protected
+from monitor.evm.watch import Protected
 from monitor.model.errors import ConfigurationError
 from monitor.model.events import AnyEvent, ConfigurationLoaded, Fault, ResponseSigned
-from monitor.model.policy import ChainRule
-from monitor.model.ports import Clock, Detector, Responder, Signer, Source, Submit
-from monitor.model.units import Address, ChainId, Usd, Wei, address
+from monitor.model.ports import Clock, Responder, Signer, Source, Submit
+from monitor.model.units import Address, ChainId, Wei, address
 from monitor.notify.channels import AppriseNotifier
 from monitor.notify.templates import Details
 from monitor.settings import Settings
@@ -45,7 +41,6 @@ from monitor.shell.run import Loop
 from monitor.sources.blocks import BlockSource, HalfTold
 from monitor.sources.feed import Endpoint
 from monitor.sources.follower import ChainPlan
-from monitor.sources.label_files import read_labels
 from monitor.sources.latest import Latest
 from monitor.sources.ledger import LedgerSource
 from monitor.sources.mempool import MempoolSource
@@ -61,19 +56,9 @@ from monitor.store.journal import SqlJournal
 from monitor.store.ledger import SqlLedger
 from monitor.store.migrate import migrate
 from monitor.version import CODE_VERSION
+from monitor.wiring_core import core_of
+from monitor.wiring_parts import Anchoring, CorePrices, WiredChain
 from responders import CATALOGUE as RESPONDERS
-
-
-@dataclass(slots=True)
-class WiredChain:
-    """One chain's effects."""
-
-    shape: ChainShape
-    rule: ChainRule
-    nodes: Nodes
-    simulator: NodeSimulator
-    latest: Latest
-    watch: Watch
 
 
 @dataclass(slots=True)
@@ -91,39 +76,6 @@ class Drawbridge:
     anchor: Anchor | None
 
 
-def labels_of(settings: Settings, clock: Clock) -> PackedLabels:
-    """All label files, read once. Raises ConfigurationError."""
-    labels = PackedLabels()
-    for shape in settings.labels:
-        if shape.path is not None:
-            read_labels(labels, shape.path, form=shape.format, kind=shape.kind, days=shape.days, now=clock.now())
-    return labels
-
-
-def detectors_of(settings: Settings) -> tuple[Detector, ...]:
-    """The shipped ones with the owner's parameters, then the owner's own by dotted path. Raises ConfigurationError."""
-    chosen = settings.detectors if settings.detectors is not None else {name: {} for name in DETECTORS}
-    made = []
-    for name, parameters in chosen.items():
-        build: Callable[..., Detector] = DETECTORS[name] if name in DETECTORS else _dotted(settings, name)
-        try:
-            made.append(build(**parameters))
-        except (TypeError, ValueError) as error:
-            raise settings.fault(("detectors", name), str(error)) from None
-    return tuple(made)
-
-
-def core_of(settings: Settings, *, clock: Clock, labels: PackedLabels | None = None) -> Core:
-    """A fresh core as the settings want it: for the loop, and for replay."""
-    return Core(
-        detectors=detectors_of(settings),
-        assets=Protected(settings.assets),
-        labels=labels if labels is not None else labels_of(settings, clock),
-        policy=settings.policy,
-        chains=settings.rules,
-    )
-
-
 @asynccontextmanager
 async def open_drawbridge(
     settings: Settings, *, clock: Clock | None = None, tell: Callable[[str], None] | None = None
@@ -134,29 +86,6 @@ async def open_drawbridge(
     """
     async with AsyncExitStack() as stack:
         yield await _Wiring(settings, clock or SystemClock(), stack, tell).drawbridge()
-
-
-@dataclass(frozen=True, slots=True)
-class _CorePrices:
-    """The core's prices of this moment: a restore gives the core another state."""
-
-    core: Core
-
-    def usd(self, chain_id: ChainId, token: Address, amount: Wei) -> Usd | None:
-        return self.core.context.prices.usd(chain_id, token, amount)
-
-
-class _Anchoring:
-    """The anchor as a source, so that a file that cannot be written becomes a Fault and stops nothing."""
-
-    name = "anchor"
-
-    def __init__(self, anchor: Anchor, journal: SqlJournal) -> None:
-        self._anchor, self._journal = anchor, journal
-
-    async def events(self) -> AsyncIterator[AnyEvent]:
-        await self._anchor.keep(self._journal)
-        yield Fault(where="anchor", what="ended")
 
 
 class _Wiring:
@@ -206,7 +135,7 @@ class _Wiring:
                 *self._ledgers(),
                 self._keeper(responders, lab, gates, chains, signers),
                 self._commands(core, inbox),
-                *([_Anchoring(anchor, journal)] if anchor is not None else []),
+                *([Anchoring(anchor, journal)] if anchor is not None else []),
                 TickSource(clock),
             ),
             asker=self._asker(chains),
@@ -379,7 +308,7 @@ class _Wiring:
             heads=lambda chain_id: by_id[chain_id].latest.head,
             signers={name: signer.address for name, signer in signers.items()},
             assets=self.assets,
-            prices=_CorePrices(core),
+            prices=CorePrices(core),
             clock=self.clock,
             deadline_ms=self.settings.policy.rehearse_deadline_ms,
         )
@@ -409,16 +338,3 @@ class _Wiring:
             console=self.tell,
             details=lambda notice: Details(*known(core.state, notice)),
         )
-
-
-def _dotted(settings: Settings, name: str) -> Callable[..., Any]:
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        raise settings.fault(
-            ("detectors", name), f"no such detector; shipped: {', '.join(DETECTORS)}, or package:Class"
-        )
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise settings.fault(("detectors", name), f"cannot be loaded: {error}") from None
-    return found

@@ -26,7 +26,7 @@ from monitor.settings import Settings, load
 from monitor.store.journal import SqlJournal
 from monitor.store.migrate import migrate
 from monitor.version import CODE_VERSION
-from monitor.wiring import core_of
+from monitor.wiring_core import core_of
 from tests.core.builders import START, a, broadcast, head, included, mined, rehearsal, signed, verified
 
 TOKEN = "a token for the tests of the cli"

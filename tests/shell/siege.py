@@ -27,7 +27,8 @@ from monitor.settings import Settings, load
 from monitor.shell.replay import replay
 from monitor.store.audit import AuditResult, verify
 from monitor.store.journal import SqlJournal, steps
-from monitor.wiring import Drawbridge, core_of, open_drawbridge
+from monitor.wiring import Drawbridge, open_drawbridge
+from monitor.wiring_core import core_of
 
 CLOCK = SystemClock()
 MOST_SLOTS = 12

@@ -134,6 +134,16 @@ def resolve(bench: Bench, event: CandidatesRehearsed, out: Conclusions) -> None:
         _clear(bench, record, rehearsal, incident, out)
 
 
+def reconsider(bench: Bench, out: Conclusions) -> None:
+    """Propose anew what only telemetry left to a person, once it has recovered: the attack may not wait for one."""
+    for record in bench.state.actions.values():
+        incident = bench.state.incidents.get(record.action.incident)
+        waits = record.stage == "waiting" and record.gate == "telemetry"
+        if waits and incident is not None and not gates.telemetry_asks(bench, record):
+            record.stage, record.tries = "refused", 0
+            out.press(incident)
+
+
 def take_up(bench: Bench, before: CoreState, told: Conclusions, out: Conclusions) -> None:
     """After a reorg: ask for what only the run without the orphans wants, since nobody heard it say so."""
     out.requests.extend(r for r in told.requests if r.key in bench.state.asked and r.key not in before.asked)

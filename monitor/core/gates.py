@@ -72,7 +72,10 @@ def after_the_lab(bench: Bench, record: ActionRecord, rehearsal: Rehearsal, inci
     if record.approved_by:
         return None
     why = record.reason if record.gate == "evidence" else _needs_person(bench, record, assets)
-    return Refusal(action.id, record.gate or "autonomy", why, recoverable=True) if why else None
+    if why:
+        return Refusal(action.id, record.gate or "autonomy", why, recoverable=True)
+    why = telemetry_asks(bench, record)
+    return Refusal(action.id, "telemetry", why, recoverable=True) if why else None
 
 
 def stake_usd(rehearsal: Rehearsal, assets: Sequence[Asset]) -> Usd:
@@ -179,12 +182,20 @@ def _needs_person(bench: Bench, record: ActionRecord, assets: Sequence[Asset]) -
         return f"class {int(action_class)} is never automatic"
     for asset in assets:
         chain = bench.chains.get(asset.chain_id)
-        now, why = mode(bench.state, chain.name if chain else "", _signers(record.action, assets))
-        if now == "approval" or (now == "reduced" and not (record.proof and action_class <= ActionClass.SCOPED)):
-            return f"telemetry asks for a person: {why}"
         if chain and chain.quorum < 2 and action_class > bench.policy.single_node_max_class:
             return f"{chain.name} has a single node: class {int(action_class)} waits for a person"
         level = asset.autonomy[int(action_class)]
         if level < Level.AUTOMATIC:
             return f"{asset.name} is at L{int(level)} for class {int(action_class)}"
+    return ""
+
+
+def telemetry_asks(bench: Bench, record: ActionRecord) -> str:
+    """Why how well we see leaves this to a person for now; empty where it does not."""
+    assets, action_class = _assets(bench, record.action), record.action.action_class
+    for asset in assets:
+        chain = bench.chains.get(asset.chain_id)
+        now, why = mode(bench.state, chain.name if chain else "", _signers(record.action, assets))
+        if now == "approval" or (now == "reduced" and not (record.proof and action_class <= ActionClass.SCOPED)):
+            return f"telemetry asks for a person: {why}"
     return ""

@@ -176,6 +176,7 @@ class Core:
                 state.prices[price_key(event.chain_id, event.token)] = event
             case HealthSeen():
                 note_health(state, event)
+                deciding.reconsider(self._bench, out)
             case AuthorityProbed():
                 key = f"{event.asset}:{event.kind}"
                 page = telling.authority_lost(state.authority.get(key), event)
@@ -200,6 +201,7 @@ class Core:
                 self._judged_by_person(event, out)
             case Tick():
                 self._tidy(out)
+                deciding.reconsider(self._bench, out)
             case _:
                 self._note_response(event, out)
 
@@ -259,7 +261,8 @@ class Core:
         for key in [k for k, at in state.asked.items() if now - at > MINUTE]:
             del state.asked[key]
         for record in state.actions.values():
-            if record.stage == "waiting" and now - record.at > self._policy.approval_s * SECOND:
+            expires = record.stage == "waiting" and record.gate != "telemetry"  # that one ends when we see again
+            if expires and now - record.at > self._policy.approval_s * SECOND:
                 record.stage, record.gate, record.reason = "refused", "approval", "nobody decided in time"
                 if record.action.incident in state.incidents:
                     out.touch(state.incidents[record.action.incident])

@@ -150,7 +150,7 @@ def test_reduced_scope_takes_no_class_one_without_a_proof() -> None:
     driver = core(says(*two), assets=(wallet(),))
     driver.feed(health("nodes:devnet", 0.5))
     action_id, _ = attacked(driver)
-    assert answered(driver, action_id).refuse[0].gate == "autonomy"
+    assert answered(driver, action_id).refuse[0].gate == "telemetry"
 
 
 def test_after_full_health_the_scope_stays_reduced_for_ten_minutes() -> None:

@@ -57,7 +57,7 @@ from monitor.store.ledger import SqlLedger
 from monitor.store.migrate import migrate
 from monitor.version import CODE_VERSION
 from monitor.wiring_core import core_of
-from monitor.wiring_parts import Anchoring, CorePrices, WiredChain
+from monitor.wiring_parts import Anchoring, CorePrices, WiredChain, killed_by
 from responders import CATALOGUE as RESPONDERS
 
 
@@ -149,8 +149,7 @@ class _Wiring:
 
     def killed(self) -> str:
         """Why nothing may be signed now: the kill file is there."""
-        path = self.settings.kill_file
-        return f"kill file {path} is there" if path and Path(path).exists() else ""
+        return killed_by(Path(self.settings.kill_file)) if self.settings.kill_file else ""
 
     async def _anchor(self, journal: SqlJournal) -> Anchor | None:
         if not self.settings.anchor:

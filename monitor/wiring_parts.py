@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from monitor.chain.rpc import Nodes
 from monitor.chain.simulate import NodeSimulator
@@ -16,6 +18,8 @@ from monitor.sources.latest import Latest
 from monitor.sources.watch import Watch
 from monitor.store.anchor import Anchor
 from monitor.store.journal import SqlJournal
+
+MOST_SAID: Final = 300  # characters of a kill file
 
 
 @dataclass(slots=True)
@@ -51,3 +55,15 @@ class Anchoring:
     async def events(self) -> AsyncIterator[AnyEvent]:
         await self._anchor.keep(self._journal)
         yield Fault(where="anchor", what="ended")
+
+
+def killed_by(kill_file: Path) -> str:
+    """Why nothing may be signed, and what the file says of who made it; empty where it is not there."""
+    if not kill_file.exists():
+        return ""
+    try:
+        with kill_file.open(encoding="utf-8", errors="replace") as opened:
+            said = opened.read(MOST_SAID).strip()
+    except OSError:
+        said = ""  # that it is there is what counts
+    return f"kill file {kill_file} is there{': ' if said else ''}{said}"

@@ -186,10 +186,11 @@ class Core:
                 state.asked.pop(key, None)
                 self._touch_responding(out)
             case Disarmed() | Armed():
+                if state.armed != isinstance(event, Armed):  # a kill file and an order often come together
+                    out.notify.append(telling.switched(state, event))
                 state.armed = isinstance(event, Armed)
                 if not state.armed:
                     responses.entrust(state)
-                out.notify.append(telling.switched(state, event))
             case ConfigurationLoaded(mode=mode):  # another release, or a restart: whoever was suspended may try again
                 state.suspended.clear()
                 state.faults.clear()

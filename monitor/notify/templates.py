@@ -53,7 +53,8 @@ def body_of(notice: Notify, details: Details | None = None, *, held_back: int = 
     lines += _state(known.incident)
     lines += [f"Because: {neutral(notice.because)}"] if notice.because else []
     lines += _score(known.assessment)
-    lines += [f"Done: {neutral(line)}" for line in known.done[:MAX_TERMS]] or ["Done: nothing yet."]
+    lines += [f"Done: {neutral(line)}" for line in known.done[:MAX_TERMS]]
+    lines += ["Done: nothing yet."] if not known.done and not known.todo else []
     todo = known.todo[:MAX_TERMS] or (_TODO[notice.severity].format(incident=incident),)
     lines += [f"To do: {neutral(line)}" for line in todo]
     lines += [f"{held_back} more of this incident and severity were held back."] if held_back else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, NamedTuple
 
 from monitor.core.incidents import shown
 from monitor.core.state import ActionRecord, CoreState, Stage
@@ -19,16 +19,31 @@ _SEVERITIES = ("critical", "page", "warning", "info")
 _DONE: Final[dict[Stage, str]] = {
     "rehearsing": "is being rehearsed on a fork",
     "refused": "was refused by {gate}: {reason}",
-    "waiting": "waits for a person ({reason}): drawbridge approve {id}, or reject",
+    "waiting": "waits for a person: {reason}",
     "cleared": "is decided and about to be signed",
     "signed": "is signed and about to go out",
     "sent": "went out; no block shows it yet",
     "included": "is in block {block}, not verified yet",
     "verified": "is in force since block {block}, verified",
     "withheld": "was not sent: {reason} mode",
-    "lapsed": "ran out by itself",
+    "lapsed": "is over: {reason}",
     "failed": "FAILED at {gate}: {reason}",
 }
+
+
+_TODO: Final = {
+    "kill switch": ("If it should not be so: drawbridge arm or drawbridge disarm, with a reason.",),
+    "authority": ("drawbridge authority says what fails: give the key its role, uses or gas back.",),
+}
+
+
+class Known(NamedTuple):
+    """An incident, its strongest judgement, what was done about it, and what a person should do."""
+
+    incident: Incident | None = None
+    assessment: Assessment | None = None
+    done: tuple[str, ...] = ()
+    todo: tuple[str, ...] = ()
 
 
 class Notices:
@@ -57,18 +72,21 @@ class Notices:
             await self._inbox.put(NotificationSent(action_id=notice.id, channel=channel, ok=True))
 
 
-def known(state: CoreState, notice: Notify) -> tuple[Incident | None, Assessment | None, tuple[str, ...]]:
-    """What there is to say of a notice's incident by now: itself, its strongest judgement, and what was done."""
+def known(state: CoreState, notice: Notify) -> Known:
+    """What there is to say of a notice by now."""
     record = state.incidents.get(notice.incident)
     if record is None:
-        return None, None, ()
+        return Known(todo=_TODO.get(notice.incident, ()))
     judged = (state.hypotheses[key].last for key in record.hypotheses if key in state.hypotheses)
     strongest = max((a for a in judged if a is not None), key=lambda a: a.p, default=None)
     done = tuple(_told(state.actions[action_id]) for action_id in record.actions if action_id in state.actions)
-    return shown(state, record), strongest, done
+    waiting = [a for a in record.actions if a in state.actions and state.actions[a].stage == "waiting"]
+    asked = tuple(f"drawbridge approve {a}, or drawbridge reject {a} --reason …" for a in waiting)
+    return Known(shown(state, record), strongest, done, asked)
 
 
 def _told(record: ActionRecord) -> str:
     action = record.action
-    said = _DONE[record.stage].format(gate=record.gate, reason=record.reason, id=action.id, block=record.included_block)
+    reason = record.reason or "its time ran out"
+    said = _DONE[record.stage].format(gate=record.gate, reason=reason, block=record.included_block)
     return f"{type(action).__name__} of {', '.join(action.assets)} {said}"

@@ -135,6 +135,12 @@ def test_who_turns_the_kill_switch_is_told_to_all() -> None:
     assert [n.severity for n in (*off.notify, *on.notify) if isinstance(n, Notify)] == ["page", "page"]
 
 
+def test_a_second_order_to_disarm_is_not_told_again() -> None:
+    driver = _thief()
+    driver.feed(Disarmed(by="kill file", reason="it is there"))
+    assert _titles(driver.feed(Disarmed(by="ann", reason="a drill"))) == []
+
+
 def test_a_pause_that_runs_out_is_told() -> None:
     driver = _thief()
     feed_to_containment(driver)

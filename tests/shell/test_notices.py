@@ -9,7 +9,9 @@ import pytest
 
 from monitor.core.state import Stage
 from monitor.model.actions import Notify
-from monitor.shell.notices import known
+from monitor.model.events import Disarmed
+from monitor.notify.templates import Details, body_of
+from monitor.shell.notices import Known, known
 from tests.core.builders import Driver, Says, broadcast, core, feed_to_containment, feed_to_sent, head, mined, signal
 
 
@@ -24,7 +26,7 @@ def _notice(driver: Driver) -> Notify:
 
 def test_a_notice_tells_the_incident_and_what_it_rests_on() -> None:
     driver = _thief()
-    incident, assessment, _ = known(driver.core.state, _notice(driver))
+    incident, assessment, *_ = known(driver.core.state, _notice(driver))
     assert incident is not None
     assert incident.assets == ("vault",)
     assert assessment is not None
@@ -33,8 +35,7 @@ def test_a_notice_tells_the_incident_and_what_it_rests_on() -> None:
 
 def test_a_first_notice_says_that_the_response_is_being_rehearsed() -> None:
     driver = _thief()
-    *_, done = known(driver.core.state, _notice(driver))
-    assert done == ("Pause of vault is being rehearsed on a fork",)
+    assert known(driver.core.state, _notice(driver)).done == ("Pause of vault is being rehearsed on a fork",)
 
 
 def test_a_later_notice_says_that_the_response_is_in_force() -> None:
@@ -64,7 +65,26 @@ def test_every_stage_has_its_words(stage: Stage) -> None:
 
 
 def test_of_an_incident_that_was_forgotten_nothing_is_known() -> None:
-    assert known(_thief().core.state, _notice_of("999/pause/0")) == (None, None, ())
+    assert known(_thief().core.state, _notice_of("999/pause/0")) == Known()
+
+
+def test_a_turned_kill_switch_says_how_to_turn_it_back() -> None:
+    driver = _thief()
+    (notice,) = driver.feed(Disarmed(by="ann", reason="a drill")).notify
+    assert isinstance(notice, Notify)
+    body = body_of(notice, Details(*known(driver.core.state, notice)))
+    assert "drawbridge arm" in body
+    assert "nothing yet" not in body
+
+
+def test_an_action_that_waits_says_how_to_decide_it() -> None:
+    driver = _thief()
+    action_id = feed_to_sent(driver)
+    record = driver.core.state.actions[action_id]
+    driver.core.state.actions[action_id] = msgspec.structs.replace(record, stage="waiting")
+    assert known(driver.core.state, _notice_of(action_id)).todo == (
+        f"drawbridge approve {action_id}, or drawbridge reject {action_id} --reason …",
+    )
 
 
 def _notice_of(action_id: str) -> Notify:

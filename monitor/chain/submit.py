@@ -134,10 +134,16 @@ class EnforceSubmit:
         )
 
     async def find(self, chain_id: ChainId, action_id: str, tx_hash: Hash) -> ResponseIncluded | None:
-        """This response on the canonical chain, by any version of it (`hash` says which). Raises Unreachable."""
+        """This response on the canonical chain, by any version of it (`hash` says which); None where it is not.
+
+        Raises Unreachable where too few nodes say either: that nobody answers does not mean that it is gone.
+        """
         desk = self._holding(chain_id, tx_hash)
         flight = desk.lane.holding(tx_hash) if desk is not None else None
-        found = (await self._search(chain_id, _alike(flight, tx_hash) if flight else (tx_hash,))).found
+        seen = await self._search(chain_id, _alike(flight, tx_hash) if flight else (tx_hash,))
+        found = seen.found
+        if found is None and not seen.absent:
+            raise Unreachable(f"{action_id}: too few nodes say whether {shown(tx_hash)} is in a block")
         if desk is not None:
             desk.lane = (
                 desk.lane.dropped(tx_hash) if found is None else desk.lane.included(found.hash, found.block_number)

@@ -15,13 +15,14 @@ from monitor.core.state import ActionRecord
 from monitor.core.step import Core
 from monitor.model.actions import Action, AnyAction, Attack, Check, Clearance, Plan, Rehearsal, Rehearsed
 from monitor.model.assets import Asset
-from monitor.model.errors import Refused
+from monitor.model.errors import Refused, Unreachable
 from monitor.model.events import (
     ActionFailed,
     CandidatesRehearsed,
     Fault,
     ResponseBroadcast,
     ResponseDropped,
+    ResponseIncluded,
     ResponseSigned,
 )
 from monitor.model.incidents import Candidates
@@ -201,11 +202,10 @@ class Respond:
         record = self._core.state.actions.get(clearance.action_id)
         if record is None or not record.sent or record.stage not in ("signed", "sent"):
             return
-        for sent in record.sent:
-            found = await self._submit.find(sent.chain_id, sent.action_id, sent.hash)
-            if found is not None:
-                await self._inbox.put(found)
-                return
+        found = await self._looked_for(record)
+        if found is not None:
+            await self._inbox.put(found)
+            return
         if self._stopped():
             return  # what is out is out; it is looked for, and neither sent again nor raised
         newest = record.sent[-1]
@@ -213,6 +213,17 @@ class Respond:
             await self._inbox.put(await self._submit.send(newest.chain_id, newest.action_id, newest.raw, newest.hash))
             return
         await self._raise_fee(newest, clearance)
+
+    async def _looked_for(self, record: ActionRecord) -> ResponseIncluded | None:
+        """Any version of it in a block. That nobody can say is told, and keeps nothing from being sent again."""
+        try:
+            for sent in record.sent:
+                found = await self._submit.find(sent.chain_id, sent.action_id, sent.hash)
+                if found is not None:
+                    return found
+        except Unreachable as error:
+            await self._inbox.put(Fault(where="respond", what=str(error), on=record.action.id))
+        return None
 
     async def _raise_fee(self, newest: ResponseSigned, clearance: Clearance) -> None:
         signed = await self._submit.bump(newest, clearance.bid)

@@ -12,6 +12,7 @@ from monitor.chain.accounts import read_account
 from monitor.chain.receipts import search
 from monitor.chain.rpc import Nodes, Rpc, RpcError
 from monitor.chain.rpc_wire import canonical, decode_as
+from monitor.chain.submit import EnforceSubmit
 from monitor.clock import SystemClock
 from monitor.model.errors import Unreachable
 from monitor.model.units import Hash, shown
@@ -146,6 +147,26 @@ class TestInclusion:
         with pytest.raises(Unreachable, match="no receipt from any node: broken: "):
             await included(broken, need=1)
         assert await included(broken, honest("b"), need=1) is not None
+
+
+class TestLookingFor:
+    """EnforceSubmit.find: whoever takes None for `gone` sends again and gives up what is in force."""
+
+    async def find(self, *rpcs: ScriptedRpc) -> Any:
+        nodes = {CHAIN: nodes_of(*rpcs)}
+        submit = EnforceSubmit(nodes, {}, quorum={CHAIN: 2}, journalled=list, deadline_ms=50)
+        return await submit.find(CHAIN, "main:1/pause", OURS)
+
+    async def test_finds_what_enough_nodes_have(self) -> None:
+        assert (await self.find(honest("a"), honest("b"))).block_number == 9
+
+    async def test_says_none_where_enough_nodes_have_nothing(self) -> None:
+        assert await self.find(nothing_named("a"), nothing_named("b")) is None
+
+    async def test_does_not_say_none_where_too_few_can_tell(self) -> None:
+        for other in (Hanging("b"), nothing_named("b"), honest("b")):
+            with pytest.raises(Unreachable, match="too few nodes say"):
+                await self.find(Hanging("a"), other)
 
 
 class TestAccount:

@@ -199,17 +199,34 @@ async def test_a_reorg_that_drops_it_sends_the_same_bytes_again() -> None:
     assert {e.hash for e in world.journal.events(ResponseBroadcast)} == {h(7_001)}
 
 
-async def test_a_failing_look_is_a_fault_and_not_the_action_s_failure() -> None:
-    class Blind(FakeSubmit):
-        async def find(self, *args: Any) -> Any:
-            raise Unreachable("no receipt from any node")
+class Blind(FakeSubmit):
+    """Signs and sends, and cannot say what is in a block."""
 
+    async def find(self, *args: Any) -> Any:
+        raise Unreachable("no receipt from any node")
+
+
+async def test_a_look_that_fails_is_told_and_the_bytes_go_out_again_all_the_same() -> None:
     async with turning(submit=Blind()) as world:
-        await world.says(head(10), mined())
-        await world.says(head(11))
+        for event in (head(10), mined(), head(11), head(12)):
+            await world.says(event)
         assert world.stage() == "sent"
+        assert (world.log.count("sent"), world.log.count("bumped")) == (3, 1)
     faults = [(f.where, f.what, f.on) for f in world.journal.events(Fault)]
-    assert faults == [("respond", "Unreachable: no receipt from any node", record(world).action.id)]
+    assert faults == [("respond", "no receipt from any node", record(world).action.id)] * 2
+
+
+async def test_what_nobody_can_see_is_not_taken_for_dropped() -> None:
+    async with turning() as world:
+        await world.says(head(10))
+        await world.says(mined())
+        world.submit.mined[h(7_001)] = 11
+        await world.says(head(11))
+        world.respond._submit = Blind()
+        await world.says(head(12))
+        assert world.stage() == "included"
+    assert not world.journal.events(ResponseDropped)
+    assert world.journal.events(Fault)
 
 
 async def test_an_unknown_action_is_neither_chased_nor_verified() -> None:

@@ -59,11 +59,17 @@ class Cut(Struct, frozen=True):
         return f"{when} {self.point}" + (f" #{self.nth}" if self.nth > 1 else "")
 
 
-class Knife:
-    """Counts passages and kills this very process at the one that it is set to."""
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    def __init__(self, cut: Cut) -> None:
-        self._cut = cut
+
+class Knife:
+    """Counts passages and strikes at the one that it is set to: by default, it kills this very process."""
+
+    def __init__(
+        self, cut: Cut, strike: Callable[[], None] = die, put: Callable[[Any, str, Any], None] = setattr
+    ) -> None:
+        self._cut, self._deal, self._put = cut, strike, put
         self._passed: Counter[tuple[str, str]] = Counter()
 
     def wrap(self, owner: type, method: str, named: Callable[..., Sequence[str]]) -> None:
@@ -76,7 +82,7 @@ class Knife:
             self._pass(named(returned, *args), ("after",))
             return returned
 
-        setattr(owner, method, passing)
+        self._put(owner, method, passing)
 
     def _pass(self, points: Sequence[str], sides: tuple[Side, ...]) -> None:
         for point in points:
@@ -87,22 +93,17 @@ class Knife:
 
     def _strike(self) -> None:
         if self._cut.side == "amid":
-            threading.Thread(target=self._wait_and_die, daemon=True).start()
+            threading.Thread(target=self._wait_and_deal, daemon=True).start()
         else:
-            _die()
+            self._deal()
 
-    def _wait_and_die(self) -> None:
+    def _wait_and_deal(self) -> None:
         time.sleep(self._cut.delay_us / 1e6)
-        _die()
+        self._deal()
 
 
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def arm(cut: Cut) -> None:
+def arm(knife: Knife) -> None:
     """Wrap what writes, rehearses, signs, sends, looks and verifies. A look that finds something passes `found`."""
-    knife = Knife(cut)
     knife.wrap(SqlJournal, "append", lambda _, entries: tuple(_appended(entries)))
     knife.wrap(ForkLab, "rehearse", lambda _, incident, *rest: ("lab.rehearse",) if incident[0].isdigit() else ())
     knife.wrap(ForkLab, "verify", lambda *_: ("lab.verify",))
@@ -127,7 +128,7 @@ def live(config: str, cut: Cut | None) -> None:
     folder = Path(config).parent
     try:
         if cut is not None:
-            arm(cut)
+            arm(Knife(cut))
         asyncio.run(_turn(config, folder))
     except BaseException:
         (folder / WENT_WRONG).write_text(traceback.format_exc())

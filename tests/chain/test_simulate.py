@@ -373,9 +373,9 @@ async def test_a_fork_whose_upstream_is_gone_says_so_and_does_not_hang() -> None
         async with Fork(anvil.http_url, CHAIN, binary=find_anvil(), clock=clock) as fork:
             simulator = ForkSimulator(fork, nodes, clock=clock)
             await anvil.__aexit__(None, None, None)
-                    with pytest.raises(Unreachable):
+            with pytest.raises(Unreachable):
                 await simulator.run((Call(ONE, b"", sender=RICH),), context=CONTEXT, deadline_ms=500)
-                await nodes.close()
+        await nodes.close()
 
 
 async def test_a_fork_without_its_program_is_a_configuration_error() -> None:

@@ -20,6 +20,7 @@ from typing import Final
 
 from monitor.bench.figure import Figure, Progress, Results, figure, missing
 from monitor.bench.reaction_stage import Scene, open_scene
+from monitor.bench.reaction_thefts import FlashLoanTheft, Theft, VaultTheft
 from monitor.model.actions import AnyAction, Plan, Rehearsal
 from monitor.model.errors import Refused, Unreachable
 from monitor.rehearsal.stage import ETHER
@@ -36,26 +37,31 @@ _POLL_S: Final = 0.005
 
 @dataclass(frozen=True)
 class Kind:
-    """One row: how the program stands, and what the attack pays whoever builds the block, in wei."""
+    """One row: what is stolen, and how the program stands."""
 
     name: str
+    theft: Theft
     runs: int
     note: str
     armed: bool = False
-    bribe: int = 0
     target: str = ""
 
 
+VAULT: Final = VaultTheft()
 KINDS: Final = (
     Kind(
         "event_to_broadcast_ms",
+        VAULT,
         500,
-        "node's side on loopback, pending notice written to raw pause received; the attack of flash_loan_price, its "
-        "pause proven from nothing; a quorum of two connections to one anvil, SQLite FULL on disk, encrypted key",
+        "node's side on loopback, pending notice written to raw pause received; theft from a vault, its pause proven "
+        "from nothing; a quorum of two connections to one anvil, SQLite FULL on disk, encrypted key",
         target="p50 <= 10, p99 <= 50",
     ),
-    Kind("event_to_broadcast_bribed_ms", 100, "the same, the attack paying the builder inside", bribe=ETHER // 2),
-    Kind("event_to_broadcast_prearmed_ms", 500, "the same, the pause found valid at the head before", armed=True),
+    Kind(
+        "event_to_broadcast_prearmed_ms", VAULT, 500, "the same, the pause found valid at the head before", armed=True
+    ),
+    Kind("event_to_broadcast_flash_loan_ms", FlashLoanTheft(bribe=0), 100, "un-armed, the attack of flash_loan_price"),
+    Kind("event_to_broadcast_bribed_ms", FlashLoanTheft(bribe=ETHER // 2), 100, "the same, paying the builder inside"),
 )
 
 
@@ -101,14 +107,18 @@ def _proven(taken: Taken) -> str:
 async def _all(quick: bool, progress: Progress) -> dict[str, Taken]:
     taken = {kind.name: Taken() for kind in KINDS}
     with tempfile.TemporaryDirectory(prefix="drawbridge-bench-") as folder:
-        async with open_scene(Path(folder)) as scene:
-            for kind in KINDS:
-                runs = QUICK if quick else kind.runs
-                for number in range(runs + WARM):
-                    await _one(scene, number, taken[kind.name] if number >= WARM else Taken(), kind)
-                    if number % 100 == 99:
-                        progress(f"{kind.name}: {number + 1} of {runs + WARM} runs")
+        for theft in dict.fromkeys(kind.theft for kind in KINDS):
+            async with open_scene(theft, Path(folder) / theft.name.replace(" ", "-")) as scene:
+                for kind in (kind for kind in KINDS if kind.theft is theft):
+                    await _runs(scene, kind, QUICK if quick else kind.runs, taken[kind.name], progress)
     return taken
+
+
+async def _runs(scene: Scene, kind: Kind, runs: int, taken: Taken, progress: Progress) -> None:
+    for number in range(runs + WARM):
+        await _one(scene, number, taken if number >= WARM else Taken(), kind)
+        if number % 100 == 99:
+            progress(f"{kind.name}: {number + 1} of {runs + WARM} runs")
 
 
 async def _one(scene: Scene, number: int, taken: Taken, kind: Kind) -> None:
@@ -117,7 +127,7 @@ async def _one(scene: Scene, number: int, taken: Taken, kind: Kind) -> None:
     async with _running(scene, folder, armed=kind.armed) as drawbridge:
         await _ready(drawbridge)
         gc.collect()  # what the run before left is not this one's
-        tx_hash = scene.attack(bribe=kind.bribe)
+        tx_hash = scene.attack()
         try:
             async with asyncio.timeout(ANSWER_S):
                 taken.ms.append(await scene.answered(tx_hash))

@@ -1,4 +1,4 @@
-"""The stage of the reaction figure: a lender, its attacker, a guardian and an armed key, on a chain behind relays."""
+"""The stage of the reaction figures: a theft that can be shown again and again, on a chain behind relays."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from typing import Any, Final
 
 from eth_account import Account
 
+from monitor.bench.reaction_thefts import Theft
 from monitor.model.errors import Unreachable
 from monitor.rehearsal.anvil import DEV_KEYS
 from monitor.rehearsal.builder_slot import LOOPBACK
 from monitor.rehearsal.scenario import Play, Script
-from monitor.rehearsal.scenarios.flash_loan_price import FlashLoanPrice, ordinary_borrowing
-from monitor.rehearsal.stage import ETHER_ASSET, GWEI, Stage, encode_call
+from monitor.rehearsal.scenarios.flash_loan_price import FlashLoanPrice
+from monitor.rehearsal.stage import ETHER_ASSET, GWEI, Stage
 from monitor.rehearsal.undefended import open_stage
 
 PASSWORD: Final = "worth nothing"
 NODES: Final = 2
 BLOCKS: Final = 3  # of ordinary use before the attack
+GAS: Final = 3_000_000
 _START_S: Final = 20.0
 
 
@@ -59,9 +61,10 @@ class Relays:
 class Scene:
     """One chain on which the same attack can be shown again and again, each time with another hash."""
 
-    def __init__(self, stage: Stage, script: Script, relays: Relays) -> None:
+    def __init__(self, stage: Stage, theft: Theft, script: Script, relays: Relays) -> None:
         self.folder, self.secrets = stage.folder, {"GUARDIAN_PASSWORD": PASSWORD}
-        self._stage, self._script, self._ports, self._told = stage, script, relays.ports, relays.told
+        self._stage, self._theft, self._script = stage, theft, script
+        self._ports, self._told = relays.ports, relays.told
         self._relays, self._shown = relays.given, 0
         self._keystore = stage.folder / "guardian.json"
         encrypted = Account.encrypt(bytes.fromhex(DEV_KEYS[1][2:]), PASSWORD, kdf="pbkdf2", iterations=2)
@@ -101,20 +104,20 @@ class Scene:
             "responders": {"pause": {"signer": "guardian-key"}},
         }
 
-    def attack(self, *, bribe: int) -> str:
+    def attack(self) -> str:
         """Send the attack to the node's own port; its hash. Its gas limit is one lower each time, so that it is new."""
         self._shown += 1
-        cast = self._script.cast
-        signed = cast["thief"].account.sign_transaction(
+        thief, (target, data, value) = self._script.cast["thief"], self._theft.call(self._script)
+        signed = thief.account.sign_transaction(
             {
                 "chainId": self._stage.anvil.options.chain_id,
-                "nonce": cast["thief"].nonce,
-                "to": cast["attacker"].address,
-                "value": bribe,
-                "gas": 15_000_000 - self._shown,
+                "nonce": thief.nonce,
+                "to": target.address,
+                "value": value,
+                "gas": GAS - self._shown,
                 "maxFeePerGas": 220 * GWEI,
                 "maxPriorityFeePerGas": 20 * GWEI,
-                "data": encode_call("attack(address,uint256,uint256)", (cast["victim"], bribe, 0)),
+                "data": data,
             }
         )
         self._told.raws.clear()
@@ -141,16 +144,15 @@ class Scene:
 
 
 @asynccontextmanager
-async def open_scene(folder: Path) -> AsyncIterator[Scene]:
+async def open_scene(theft: Theft, folder: Path) -> AsyncIterator[Scene]:
     """Deploy, use for a few blocks as ordinary people do, then stand still behind the relays."""
-    scenario = FlashLoanPrice()
-    async with open_stage(Play(scenario, 1, "enforce", LOOPBACK), folder) as stage:
-        script = await scenario.prepare(stage)
+    async with open_stage(Play(FlashLoanPrice(), 1, "enforce", LOOPBACK), folder) as stage:
+        script = await theft.prepare(stage)
         for i in range(BLOCKS):
-            await ordinary_borrowing(stage, script, i)
+            await theft.use(stage, script, i)
             await stage.builder.seal()
         async with _relays(stage.anvil.http_url) as relays:
-            yield Scene(stage, script, relays)
+            yield Scene(stage, theft, script, relays)
 
 
 @asynccontextmanager

@@ -1,16 +1,21 @@
 """What the attackers gained, in units and in dollars, read from the chain alone.
 
 Loss of a token = growth of the attackers' balances of it. Loss of ether = the same plus the gas that they burned, since
-that came out of what they hold. Flash loans net out within their transaction.
+that came out of what they hold. Flash loans net out within their transaction. `write_chain` leaves all that is needed
+to find the same figures without anything of ours.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from monitor.rehearsal.scenario import Script
-from monitor.rehearsal.stage import ETHER_ASSET, Stage
+from monitor.rehearsal.stage import ETHER_ASSET, Stage, dump_json
+
+RULE = "token: growth of the attackers' balances after from_block; ether: plus the gas they paid; never below 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,20 @@ async def loss_between(stage: Stage, script: Script, before: Holdings, after: Ho
 def in_usd(script: Script, lost: dict[str, int]) -> int:
     """Micro-dollars at the script's fixed prices."""
     return sum(lost.get(t.address, 0) * t.usd // 10**t.decimals for t in script.tokens)
+
+
+async def write_chain(stage: Stage, script: Script, directory: Path, before: Holdings) -> None:
+    """Blocks, receipts, state, and who is watched: what a script recomputes the loss from."""
+    await stage.builder.dump(directory, balances_of=script.attackers)
+    watched = {
+        "attackers": script.attackers,
+        "victims": script.victims,
+        "tokens": [{"address": t.address, "decimals": t.decimals, "usd_micro": t.usd} for t in script.tokens],
+        "ether": ETHER_ASSET,
+        "from_block": before.block,
+        "rule": RULE,
+    }
+    await asyncio.to_thread(dump_json, directory / "watched.json", watched)
 
 
 async def _spent(stage: Stage, script: Script, first: int, last: int) -> int:

@@ -16,12 +16,12 @@ from monitor.model.errors import ConfigurationError
 from monitor.model.events import ResponseIncluded
 from monitor.rehearsal.builder_slot import PROFILES
 from monitor.rehearsal.defence import Defence, defend
-from monitor.rehearsal.loss import Holdings, holdings
+from monitor.rehearsal.loss import Holdings, holdings, write_chain
 from monitor.rehearsal.measure import Readings, measure
 from monitor.rehearsal.report import write_html
 from monitor.rehearsal.scenario import Play, Scenario, Script
 from monitor.rehearsal.scenarios import SCENARIOS
-from monitor.rehearsal.stage import ETHER_ASSET, Stage, dump_json
+from monitor.rehearsal.stage import Stage, dump_json
 from monitor.rehearsal.undefended import open_stage, play_undefended
 
 AFTERMATH = 14  # slots after the play, so that the last verification is in
@@ -58,6 +58,7 @@ async def run_all(
         progress(f"{one.name} ({one.variant}) …")
         async with asyncio.timeout(SCENARIO_S):
             row = await run_one(Play(one, seed, mode, PROFILES[latency], fork_url), folder)
+        row["chain"] = {"defended": f"{folder.name}/chain", "undefended": f"{folder.name}/undefended/chain"}
         rows.append(row)
         progress(_line(row))
     report = {
@@ -83,7 +84,7 @@ async def run_one(play: Play, folder: Path) -> dict[str, Any]:
             story = await defence.story()
         readings = Readings(before, await _at_response(stage, script, defence, story), await holdings(stage, script))
         row = await measure(play, stage, script, story, readings, without)
-        await _dump(stage, script, folder, before)
+        await write_chain(stage, script, folder / "chain", before)
         return row
 
 
@@ -100,20 +101,6 @@ async def _at_response(stage: Stage, script: Script, defence: Defence, story: An
     """Holdings of the attackers at the block that holds our first response."""
     included = [s.event for s, _ in story if isinstance(s.event, ResponseIncluded) and s.event.ok]
     return await holdings(stage, script, at=included[0].block_number) if included else None
-
-
-async def _dump(stage: Stage, script: Script, folder: Path, before: Holdings) -> None:
-    """What an outside script needs to recompute the loss, and nothing of ours."""
-    await stage.builder.dump(folder / "chain", balances_of=script.attackers)
-    watched = {
-        "attackers": script.attackers,
-        "victims": script.victims,
-        "tokens": [{"address": t.address, "decimals": t.decimals, "usd_micro": t.usd} for t in script.tokens],
-        "ether": ETHER_ASSET,
-        "from_block": before.block,
-        "rule": "loss of a token = growth of the attackers' balances after from_block; ether: plus the gas they paid",
-    }
-    await asyncio.to_thread(dump_json, folder / "chain" / "watched.json", watched)
 
 
 def _outsider(dotted: str) -> Scenario:

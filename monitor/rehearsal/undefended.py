@@ -10,7 +10,7 @@ from pathlib import Path
 from monitor.rehearsal.anvil import Anvil, AnvilOptions
 from monitor.rehearsal.builder import Builder
 from monitor.rehearsal.builder_endpoint import Endpoint
-from monitor.rehearsal.loss import holdings, in_usd, loss_between
+from monitor.rehearsal.loss import holdings, in_usd, loss_between, write_chain
 from monitor.rehearsal.scenario import Play
 from monitor.rehearsal.stage import Stage
 
@@ -47,6 +47,7 @@ async def play_undefended(play: Play, folder: Path) -> Undefended:
         before = await holdings(stage, script)
         await play.scenario.play(stage, script)
         lost = await loss_between(stage, script, before, await holdings(stage, script))
+        await write_chain(stage, script, folder / "chain", before)
         return Undefended(lost, in_usd(script, lost), await succeeded(stage))
 
 

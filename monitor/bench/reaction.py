@@ -21,6 +21,7 @@ from typing import Final
 from monitor.bench.figure import Figure, Progress, Results, figure, missing
 from monitor.bench.reaction_stage import Scene, open_scene
 from monitor.bench.reaction_thefts import FlashLoanTheft, Theft, VaultTheft
+from monitor.cli_run import spare_from_collection
 from monitor.model.actions import AnyAction, Plan, Rehearsal
 from monitor.model.errors import Refused, Unreachable
 from monitor.rehearsal.stage import ETHER
@@ -111,6 +112,7 @@ async def _all(quick: bool, progress: Progress) -> dict[str, Taken]:
             async with open_scene(theft, Path(folder) / theft.name.replace(" ", "-")) as scene:
                 for kind in (kind for kind in KINDS if kind.theft is theft):
                     await _runs(scene, kind, QUICK if quick else kind.runs, taken[kind.name], progress)
+    gc.unfreeze()
     return taken
 
 
@@ -126,7 +128,7 @@ async def _one(scene: Scene, number: int, taken: Taken, kind: Kind) -> None:
     folder.mkdir()
     async with _running(scene, folder, armed=kind.armed) as drawbridge:
         await _ready(drawbridge)
-        gc.collect()  # what the run before left is not this one's
+        spare_from_collection()  # as `drawbridge run` does
         tx_hash = scene.attack()
         try:
             async with asyncio.timeout(ANSWER_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from monitor.bench.peer_chain import PeerChain, peer_chain
 from monitor.bench.peers import Run, Seen, rows
 from monitor.bench.reaction import KINDS, measure
 from monitor.bench.relay import Frames
+from monitor.cli_run import spare_from_collection
 from monitor.model.errors import Unreachable
 from monitor.model.units import Address
 
@@ -109,6 +111,13 @@ async def test_a_program_that_is_missing_or_fails_or_takes_too_long_is_named(tmp
         await peers._command(("false",), tmp_path, 5)
     with pytest.raises(Unreachable, match="more than 0 s"):
         await peers._command(("sleep", "30"), tmp_path, 0.05)
+
+
+def test_what_stays_is_left_out_of_garbage_collection_however_often_it_is_asked() -> None:
+    for _ in range(2):
+        spare_from_collection()
+        assert gc.get_freeze_count() > 10_000
+    gc.unfreeze()
 
 
 @pytest.mark.chain

@@ -86,7 +86,8 @@ def doubted(state: CoreState, signals: Sequence[Signal]) -> list[Check]:
     for record in state.actions.values():
         if record.stage not in _ON_CHAIN or attacked.isdisjoint(record.action.assets):
             continue
-        blocks = state.heads[record.chain_id].header.number - record.included_block
+        known = state.heads.get(record.chain_id)
+        blocks = known.header.number - record.included_block if known else 0
         if blocks > 0 and blocks not in record.checks:
             record.checks.append(blocks)
             due.append(Check(record.action.id, blocks))

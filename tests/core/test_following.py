@@ -494,3 +494,11 @@ def test_the_memory_of_acts_is_bounded() -> None:
     for n in range(5_000):
         acts.add(Act(str(n), str(n), "Pause", "vault", 2, Instant(n * SECOND), 0, free=True))
     assert len(acts.entries) == 4_096
+
+
+def test_before_the_first_head_nothing_is_looked_at_again() -> None:
+    driver = core(seen_pending())
+    action_id = driver.feed(pending(1)).rehearse[0].actions[0].id
+    driver.feed(CandidatesRehearsed(incident=action_id.split("/")[0], rehearsals=(rehearsal(action_id),)))
+    driver.feed(signed(action_id), broadcast(action_id), included(action_id))
+    assert not driver.feed(pending(2)).verify

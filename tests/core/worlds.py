@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from monitor.core.window import Recent, Window
 from monitor.model.assets import Asset
-from monitor.model.chain import Probe, Reading
+from monitor.model.chain import Header, Probe, Reading
 from monitor.model.events import (
     ActionApproved,
     ActionFailed,
@@ -174,9 +174,8 @@ class World:
         self._reorg(number, OTHER)
 
     def _mine(self, number: int) -> None:
-        if tip := self.blocks.get(CHAIN):
-            header = tip[-1].header
-            self.driver.feed(replace(mined(number), block_number=header.number, block_hash=header.hash))
+        tip = self._tip()
+        self.driver.feed(replace(mined(number), block_number=tip.number, block_hash=tip.hash))
 
     def _attack(self, number: int) -> None:
         self._mine(CERTAIN + number)
@@ -190,11 +189,8 @@ class World:
         self.driver.feed(pending(number))
 
     def _read(self, number: int) -> None:
-        if tip := self.blocks.get(CHAIN):
-            header = tip[-1].header
-            readings = (Reading(Probe(a(1), b""), None, None if number % 2 else b"\x01"),)
-            read = StateRead(chain_id=CHAIN, block_number=header.number, block_hash=header.hash, readings=readings)
-            self.driver.feed(read)
+        tip, readings = self._tip(), (Reading(Probe(a(1), b""), None, None if number % 2 else b"\x01"),)
+        self.driver.feed(StateRead(chain_id=CHAIN, block_number=tip.number, block_hash=tip.hash, readings=readings))
 
     def _tick(self, number: int) -> None:
         self.driver.feed(Tick(), every_s=PAUSES_S[number % len(PAUSES_S)])
@@ -239,11 +235,15 @@ class World:
             self.driver.feed(broadcast(action_id, accepted_by=() if refused else ("node",), refused_by=refused))
 
     def _include(self, number: int) -> None:
-        tip = self.blocks.get(CHAIN)
-        if tip and (action_id := self._some_action(number, "signed", "sent")):
-            header = tip[-1].header
-            found = included(action_id, block=header.number, ok=number % 5 > 0)
-            self.driver.feed(replace(found, block_hash=header.hash))
+        if action_id := self._some_action(number, "signed", "sent"):
+            tip = self._tip()
+            found = included(action_id, block=tip.number, ok=number % 5 > 0)
+            self.driver.feed(replace(found, block_hash=tip.hash))
+
+    def _tip(self) -> Header:
+        """The newest block; one that nobody told of where there is none."""
+        chain = self.blocks.get(CHAIN)
+        return chain[-1].header if chain else head(1).header
 
     def _drop(self, number: int) -> None:
         if action_id := self._some_action(number, "included"):
@@ -269,8 +269,8 @@ class World:
 
 
 def world(told: Deeds, *, assets: Sequence[Asset] = ASSETS, looks: bool = True) -> World:
-    """A world with one block, in which this was done."""
-    return World(core(Remembers(looks_at_incidents=looks), assets=assets)).do([("head", 0), *told])
+    """A world in which this was done."""
+    return World(core(Remembers(looks_at_incidents=looks), assets=assets)).do([("tick", 0), *told])
 
 
 def without_routes() -> tuple[Asset, ...]:

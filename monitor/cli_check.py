@@ -15,9 +15,10 @@ from monitor.model.assets import Level
 from monitor.model.errors import ConfigurationError, DrawbridgeError
 from monitor.model.ports import Clock
 from monitor.settings import Settings, load
-from monitor.store.database import exists, place
+from monitor.store.database import place
 from monitor.store.journal import SqlJournal
 from monitor.store.ledger import SqlLedger
+from monitor.store.migrate import blank
 from monitor.wiring_core import core_of
 
 LAG_BLOCKS = 3  # a head older than this many slots is told
@@ -104,9 +105,9 @@ def _demanded(settings: Settings) -> Iterator[Line]:
 
 async def _store(settings: Settings) -> Line:
     where = place(settings.store)
-    if not exists(where):
-        return Line("ok", "store", f"{where.shown} is not there yet; `drawbridge run` makes it")
     try:
+        if await blank(settings.store):
+            return Line("ok", "store", f"{where.shown} is not there yet; `drawbridge run` makes it")
         async with await SqlJournal.read_only(settings.store) as journal:
             rows, _ = await journal.last()
     except DrawbridgeError as error:

@@ -63,6 +63,19 @@ def _upgrade(connection: Connection, where: Place) -> None:
         command.upgrade(config, "head")
 
 
+async def blank(url: str) -> bool:
+    """Whether no monitor ever ran on this store, so that there is nothing to read yet. Raises JournalLost."""
+    where = place(url)
+    if not exists(where):
+        return True
+    engine = connect(where, pool=1)
+    try:
+        async with reading(engine, f"store {where.shown}", error=JournalLost) as open:
+            return not await open.run_sync(_applied)
+    finally:
+        await engine.dispose()
+
+
 async def require_schema(engine: AsyncEngine, where: Place) -> None:
     """Refuse a store that is absent, older or newer than this code, in one line. Raises JournalLost."""
     if not exists(where):
@@ -76,9 +89,8 @@ async def require_schema(engine: AsyncEngine, where: Place) -> None:
 def _missing(connection: Connection, where: Place) -> bool:
     """Whether steps are missing. A store with steps that this code does not know is refused."""
     script = ScriptDirectory.from_config(_config())
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     known = {revision.revision for revision in script.walk_revisions()}
-    current = set(context.get_current_heads())
+    current = _applied(connection)
     if current - known:
         newer = ", ".join(sorted(current - known))[:80]
         raise JournalLost(
@@ -86,6 +98,11 @@ def _missing(connection: Connection, where: Place) -> bool:
             "upgrade drawbridge"
         )
     return current != set(script.get_heads())
+
+
+def _applied(connection: Connection) -> set[str]:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return set(context.get_current_heads())
 
 
 def _config() -> Config:

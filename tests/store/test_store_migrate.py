@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from monitor.model.errors import ConfigurationError, JournalLost
 from monitor.store.database import connect, place
 from monitor.store.journal import SqlJournal
-from monitor.store.migrate import VERSION_TABLE, migrate
+from monitor.store.migrate import VERSION_TABLE, blank, migrate
 from monitor.store.tables import metadata
 from tests.store.store_builders import entries
 from tests.store.store_under_test import Store
@@ -25,6 +25,12 @@ async def test_an_empty_place_becomes_a_store(empty: Store) -> None:
     await migrate(empty.url)
     async with await SqlJournal.open(empty.url) as journal:
         await journal.append(entries(1, 2))
+
+
+async def test_a_place_where_no_monitor_ran_is_blank_and_a_store_is_not(empty: Store) -> None:
+    assert await blank(empty.url)
+    await migrate(empty.url)
+    assert not await blank(empty.url)
 
 
 async def test_migrating_again_changes_nothing(store: Store) -> None:

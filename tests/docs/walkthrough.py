@@ -1,7 +1,7 @@
 """A document as somebody follows it: files are saved, commands are typed into one terminal, answers are compared.
 
-```sh blocks are typed; ```yaml and ```solidity blocks are saved under the name in their first comment; each line of a
-```text block must appear in what the terminal shows since the last one, in any order, `…` standing for anything.
+```sh blocks are typed; ```yaml, ```solidity and ```python blocks are saved under the name in their first comment. Each
+line of a ```text block must appear in what the terminal shows since the last one, in any order; `…` is anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-BLOCK: Final = re.compile(r"^```(sh|text|yaml|solidity)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK: Final = re.compile(r"^```(sh|text|yaml|solidity|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANSWER_S: Final = 60.0
 DONE: Final = "__typed__"
 
@@ -36,9 +36,9 @@ class Block:
         return self.text.splitlines()[0].lstrip("#/ ")
 
 
-def blocks(document: str, *, after: str, before: str) -> Iterator[Block]:
-    """Those between two headings."""
-    start, end = document.index(after), document.index(before)
+def blocks(document: str, *, after: str = "", before: str = "") -> Iterator[Block]:
+    """Those between two headings, or all."""
+    start, end = document.index(after), document.index(before) if before else len(document)
     for found in BLOCK.finditer(document, start, end):
         yield Block(found[1], found[2], document.count("\n", 0, found.start()) + 1)
 
@@ -63,7 +63,9 @@ class Terminal:
             case "text":
                 await self._compare(text.splitlines(), block)
             case _:
-                (self.folder / block.name).write_text(text)
+                path = self.folder / block.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
 
     async def _type(self, text: str, block: Block) -> None:
         assert self.process.stdin is not None

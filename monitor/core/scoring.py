@@ -169,6 +169,7 @@ def _groups(signals: Sequence[Signal]) -> tuple[int, ...]:
     first: dict[str, int] = {}
     for i, signal in enumerate(signals):
         for root in (f"detector:{signal.detector}", *signal.roots):
-            j = first.setdefault(root, i)
-            parent[max(find(i), find(j))] = min(find(i), find(j))
+            one, other = find(first.setdefault(root, i)), find(i)
+            if one != other:
+                parent[max(one, other)] = min(one, other)
     return tuple(find(i) for i in range(len(signals)))

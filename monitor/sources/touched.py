@@ -75,14 +75,17 @@ class Quiet(Struct, frozen=True):
 def touched_in(body: Body, index: WatchIndex, *, quiet: Quiet, faults: FaultTally) -> list[Touched]:
     """Transactions that touch, in block order. What cannot be decoded is counted and left out."""
     by_hash: dict[str, list[WireLog]] = defaultdict(list)
+    named: set[str] = set()  # whose logs touch, or cannot be read
     for entry in body.logs:
-        by_hash[entry.transaction_hash or ""].append(entry)
+        of = entry.transaction_hash or ""
+        by_hash[of].append(entry)
+        if of not in named and _log_touches(entry, index):
+            named.add(of)
     found: list[Touched] = []
     for place, wire in enumerate(body.block.transactions):
         try:
-            entries = by_hash.get(wire.hash, ())
-            if index.touches_wire(wire) or any(_log_touches(entry, index) for entry in entries):
-                found.append(touched(place, wire, entries, quiet=quiet))
+            if wire.hash in named or index.touches_wire(wire):
+                found.append(touched(place, wire, by_hash.get(wire.hash, ()), quiet=quiet))
         except Undecodable as error:
             faults.note("undecodable transaction in a block", on=body.node, detail=str(error))
     return found
@@ -138,11 +141,15 @@ def _settle(change: dict[Address, int], outcome: Outcome) -> None:
 
 
 def _log_touches(entry: WireLog, index: WatchIndex) -> bool:
-    if index.touches_wire_log(entry):
+    """Also true of one that cannot be decoded: converting its transaction then says so."""
+    try:
+        if index.touches_wire_log(entry):
+            return True
+        if len(entry.topics) not in (1, 2) or entry.topics[0].lower() != _TRANSFER_TEXT:
+            return False
+        moved = transfer_of(log(entry))  # a token that indexes less than the standard asks
+    except Undecodable:
         return True
-    if len(entry.topics) not in (1, 2) or entry.topics[0].lower() != _TRANSFER_TEXT:
-        return False
-    moved = transfer_of(log(entry))  # a token that indexes less than the standard asks
     return moved is not None and index.touches_transfer(moved)
 
 

@@ -176,6 +176,16 @@ def test_an_undecodable_transaction_is_counted_and_hides_no_other() -> None:
     assert faults.total("undecodable transaction in a block") == 1
 
 
+@pytest.mark.parametrize("broken", [{"address": "0xzz"}, {"topics": ["0x" + "zz" * 32, "0x" + "zz" * 32]}])
+def test_an_undecodable_log_is_counted_with_its_transaction_and_hides_no_other(broken: dict[str, Any]) -> None:
+    faults = tally()
+    log = {"address": hexed(ROUTER), "topics": [], "transactionHash": FIRST, "logIndex": "0x0"} | broken
+    body = body_of(wire_tx(), wire_tx(hash="0x" + "02" * 32, to=hexed(HOT)), logs=(log,))
+    found = touched_in(body, WatchIndex([HOT]), quiet=Quiet(), faults=faults)
+    assert [each.index for each in found] == [1]
+    assert faults.total("undecodable transaction in a block") == 1
+
+
 def spent(**fields: Any) -> tuple[Body, Outcome]:
     body = body_of(wire_tx(**({"from": hexed(HOT), "value": hex(1_000)} | fields)))
     return body, outcome_of(touching(body)[0], receipt(blobGasUsed="0x2", blobGasPrice="0x3", l1Fee="0x4"))

@@ -18,17 +18,26 @@ def bench(names: tuple[str, ...], *, json: bool, quick: bool) -> int:
         print_json(found)
         return 0
     say(", ".join(f"{key} {value}" for key, value in found["machine"].items()))
-    console().print(table("", ("figure", "value", "unit", "runs", *_STATISTICS), _figures(found["figures"])))
+    columns = ("figure", "value", "unit", "runs", *_STATISTICS, "target")
+    console().print(table("", columns, _figures(found["figures"])))
     if found.get("peers"):
-        columns = ("name", "version", "work", "ours", "theirs", "ratio")
-        rows = (tuple(_number(peer.get(column)) for column in columns) for peer in found["peers"])
-        console().print(table("beside others", columns, rows))
+        beside = ("name", "version", "work", "ours", "theirs", "ratio")
+        rows = (tuple(_number(peer.get(column)) for column in beside) for peer in found["peers"])
+        console().print(table("beside others", beside, rows))
+    for name, note in _notes(found):
+        say(f"{name}: {note}")
     return 0
+
+
+def _notes(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """On what each was measured, or why it was not."""
+    rows = [*found["figures"].items(), *((peer["name"], peer) for peer in found.get("peers", ()))]
+    return ((name, row["note"]) for name, row in rows if row.get("note"))
 
 
 def _figures(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
     for name, figure in figures.items():
-        yield (name, *(_number(figure.get(key)) for key in ("value", "unit", "runs", *_STATISTICS)))
+        yield (name, *(_number(figure.get(key)) for key in ("value", "unit", "runs", *_STATISTICS, "target")))
 
 
 def _number(value: Any) -> str:

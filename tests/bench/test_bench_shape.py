@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from monitor.bench import MEASUREMENTS, run
 from monitor.bench.figure import Figure, figure, missing, percentile, single
 from monitor.bench.machine import flushes, machine, resident_bytes
+from monitor.cli_bench import bench
 from monitor.model.errors import ConfigurationError
 
 STATISTICS = {"value", "unit", "runs", "p50", "p95", "p99", "max"}
@@ -89,3 +91,16 @@ def test_a_figure_can_be_named_in_place_of_its_measurement(monkeypatch: pytest.M
     assert run(["two_s", "two"])["figures"].keys() == {"two_s"}
     assert run()["figures"].keys() == {"one_s", "two_s"}
     assert asked == ["two", "one", "two"]
+
+
+def test_the_command_prints_a_row_for_each_figure_and_why_one_has_no_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(("screening_ms",), json=False, quick=True) == 0
+    said = capsys.readouterr()
+    assert "fdatasync_ms" in said.out
+    assert "screening_ms: not measured: POST /api/v1/withdrawals/screen" in said.out
+    assert "screening …" in said.err
+
+
+def test_the_command_prints_json_and_nothing_else_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(("screening_ms",), json=True, quick=True) == 0
+    assert json.loads(capsys.readouterr().out).keys() == {"machine", "figures", "peers"}

@@ -126,6 +126,8 @@ class Anchor:
     def _write(self, head: Head, why: Why) -> None:
         """In a thread, to its end even where who waits for it is cancelled: the next line must know of this one."""
         with self._turn:
+            if head.seq < self._last[0]:
+                return  # its writer was cancelled and came late: a newer row is anchored already
             before, self._before = self._before, None
             if before is None:
                 before = read_anchors(self._path, self._key.public).last

@@ -9,7 +9,9 @@ last block, less those before, plus the gas that the attackers paid themselves.
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"  # Transfer(address,address,uint256)
 
@@ -18,7 +20,7 @@ def number(text: str) -> int:
     return int(text, 16)
 
 
-def read(directory: Path, name: str):  # type: ignore[no-untyped-def]
+def read(directory: Path, name: str) -> Any:
     return json.loads((directory / name).read_text())
 
 
@@ -53,7 +55,7 @@ def ether(directory: Path, receipts: list, own: set, first: int) -> int:  # type
 def consistent(directory: Path, receipts: list) -> None:  # type: ignore[type-arg]
     """Every transaction of a whole chain of blocks has its receipt, and nothing else has one."""
     blocks = read(directory, "blocks.json")
-    for parent, child in zip(blocks, blocks[1:], strict=False):
+    for parent, child in pairwise(blocks):
         assert child["parentHash"] == parent["hash"]
         assert number(child["number"]) == number(parent["number"]) + 1
     listed = [tx["hash"] for block in blocks for tx in block["transactions"]]

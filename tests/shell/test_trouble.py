@@ -27,7 +27,11 @@ from tests.shell.siege import USES, Siege, besieged_chain, configuration, lay_si
 from tests.shell.victim import Cut, Knife, arm
 
 GONE_S = 3.0
-pytestmark = [pytest.mark.chain, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.chain,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]  # a node that is killed leaves sockets behind
 
 
 async def one_pause_and_nothing_doubled(siege: Siege) -> None:
